@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from envs.bullet import BODIES, POSE, BulletCartPole
 from envs.cartpole3d_drawing import draw_scene
+from envs.keywords import config_from
 
 Observation = Literal["poses", "pixels"]
 Reward = Literal["fixed", "angle", "action", "angle_action"]
@@ -164,21 +165,24 @@ class CartPole3D(gym.Env[NDArray[Any], Any]):
         gymnasium.error.ResetNeeded: `step` before `reset`, or after the end of an episode.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {  # pyright: ignore[reportIncompatibleVariableOverride]
+    metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium declares it so
         "render_modes": ["rgb_array", "human"],
         "render_fps": 24,
         "action_names": ACTION_NAMES,
         "action_directions": DIRECTIONS.tolist(),
         "idle_action": 0,
+        "world": "bullet",
     }
 
     def __init__(self, *, continuous: bool = False, render_mode: str | None = None, **config: Any):
-        self.config = CartPole3DConfig(**config)
+        self.config = config_from(CartPole3DConfig, config)
         if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode is {render_mode!r}; expected one of {', '.join(self.metadata['render_modes'])}")
+            raise ValueError(
+                f"render_mode is {render_mode!r}; expected one of {', '.join(self.metadata['render_modes'])}"
+            )
         if not continuous and self.config.reward in ("action", "angle_action"):
             raise ValueError(
-                f"reward {self.config.reward!r} needs continuous control: use CartPole3DContinuous-v0, or reward 'angle'"
+                f"reward {self.config.reward!r} needs continuous control: use CartPole3DContinuous-v0 or 'angle'"
             )
         self.render_mode = render_mode
         self.continuous = continuous
@@ -193,7 +197,9 @@ class CartPole3D(gym.Env[NDArray[Any], Any]):
         self._action = np.zeros(2)
         self._trail: deque[NDArray[np.float64]] = deque(maxlen=1000)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[NDArray[Any], dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[Any], dict[str, Any]]:
         super().reset(seed=seed)
         config = self.config
         # Drawn even when it is not used, so that the stream does not depend on the setting.
@@ -201,7 +207,9 @@ class CartPole3D(gym.Env[NDArray[Any], Any]):
         if not config.random_push_direction:
             direction = 0.0
         self._world.reset()
-        self._world.push((config.push_force * math.cos(direction), config.push_force * math.sin(direction)), config.push_steps)
+        self._world.push(
+            (config.push_force * math.cos(direction), config.push_force * math.sin(direction)), config.push_steps
+        )
         self._world.write_poses(self._poses[0])
         self._poses[1:] = self._poses[0]
         self._steps = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -53,7 +55,7 @@ def draw_scene(trail: list[NDArray[np.floating]], action: NDArray[np.floating], 
         _draw_shadow(draw, camera, box)
     for body, colour in ((0, CART_TRAIL), (1, POLE_TRAIL)):
         # The pole's trail is that of its upper end; both lie where a glance separates them.
-        points = [pose[0, :2].tolist() + [GROUND_TOP] if body == 0 else _tip(pose[1]) for pose in trail]
+        points = [[*pose[0, :2].tolist(), GROUND_TOP] if body == 0 else _tip(pose[1]) for pose in trail]
         _draw_line(draw, camera, np.array(points), colour, 2)
     boxes = [(corners[0], cart, CART), (corners[1], pole, POLE)]
     fallen_behind = pole[2] < 0.15 and np.linalg.norm(pole[:3] - camera.eye) > np.linalg.norm(cart[:3] - camera.eye)
@@ -122,7 +124,7 @@ def _draw_ground(draw: ImageDraw.ImageDraw, camera: _Camera, limit: float) -> No
             ends[:, other] = centre[other] - span, centre[other] + (reach if other == 1 else span)
             draw.line(camera.project(ends), fill=GRID, width=SUPERSAMPLE)
     square = limit * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]], float)
-    for start, end in zip(square[:-1], square[1:], strict=True):
+    for start, end in pairwise(square):
         # Short pieces: those near or behind the camera are left out one by one.
         pieces = start + np.linspace(0, 1, 81)[:, None] * (end - start)
         points = np.column_stack([pieces, np.full(len(pieces), GROUND_TOP)])

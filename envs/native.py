@@ -28,7 +28,7 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
     `self.draws`, so that a column does the same alone and among others.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {}  # pyright: ignore[reportIncompatibleVariableOverride]
+    metadata: dict[str, Any] = {}  # noqa: RUF012 - Gymnasium declares it so
     state_names: ClassVar[tuple[str, ...]] = ()
     """Attributes, arrays with a leading column axis, that make up the state beside those of this class."""
 
@@ -85,14 +85,15 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
             raise ValueError(
                 f"reset_mask is {mask.dtype} {mask.shape}; expected bool ({self.num_envs},) with at least one True"
             )
-        columns = np.flatnonzero(mask)
+        columns: NDArray[np.intp] = np.flatnonzero(mask)
         if isinstance(seed, int):
             seeds: Sequence[int | None] = range(seed, seed + self.num_envs)
         else:
             seeds = [None] * self.num_envs if seed is None else seed
         if len(seeds) != self.num_envs:
             raise ValueError(f"got {len(seeds)} seeds; expected one for each of {self.num_envs} columns")
-        drawn = [seeds[c] if seeds[c] is not None else int(self.np_random.integers(2**63)) for c in columns]
+        given = [seeds[column] for column in columns.tolist()]
+        drawn = [int(self.np_random.integers(2**63)) if one is None else one for one in given]
         self.key[columns] = keys_of(np.array(drawn, np.uint64))
         self.draws[columns] = 0
         self.active[columns] = True

@@ -34,7 +34,7 @@ def bits(key: Keys, counter: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint6
 
 def uniform(key: Keys, counter: NDArray[np.uint64] | np.uint64) -> NDArray[np.float64]:
     """Uniform in [0, 1), 53 bits."""
-    return (bits(key, counter) >> np.uint64(11)) * 2.0**-53
+    return (bits(key, counter) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def normal(key: Keys, counter: NDArray[np.uint64] | np.uint64) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ restored by playing it again (Bullet's solver has hidden state that no pose rest
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -16,7 +17,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -45,9 +46,14 @@ class _Shared:
 class _Columns:
     """Some consecutive columns, stepped one after the other in the process that built them."""
 
-    def __init__(self, env_id: str, kwargs: dict[str, Any], first: int, count: int, shared: _Shared):
+    shared: _Shared
+
+    def __init__(self, env_id: str, kwargs: dict[str, Any], first: int, count: int):
         self.envs = [gym.make(env_id, disable_env_checker=True, **kwargs) for _ in range(count)]
         self.first = first
+
+    def attach(self, shared: _Shared) -> None:
+        """Where to read actions from, and to write the rest to."""
         self.shared = shared
 
     def step(self) -> dict[int, dict[str, Any]]:
@@ -119,7 +125,7 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         WorkerError: from any method, when an environment raises, or a worker dies or hangs.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {}  # pyright: ignore[reportIncompatibleVariableOverride]
+    metadata: dict[str, Any] = {}  # noqa: RUF012 - Gymnasium declares it so
 
     def __init__(
         self,
@@ -142,8 +148,7 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         self._local: _Columns | None = None
         if probe is None:
             # The columns are needed for their spaces, and the spaces for what the columns share.
-            placeholder = _Shared(*(np.zeros(0) for _ in range(6)))
-            self._local = _Columns(env_id, kwargs, 0, num_envs, placeholder)
+            self._local = _Columns(env_id, kwargs, 0, num_envs)
             example = self._local.envs[0]
         else:
             example = probe
@@ -178,7 +183,7 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         self._seeds: list[int | None] = [None] * num_envs
         self._actions: list[list[Any]] = [[] for _ in range(num_envs)]
         if self._local is not None:
-            self._local.shared = self._shared
+            self._local.attach(self._shared)
         share = np.array_split(np.arange(num_envs), max(workers, 1))
         for columns in share[:workers]:
             self._workers.append(_Worker(context, (env_id, kwargs, int(columns[0]), len(columns), buffers)))
@@ -202,7 +207,7 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed or [None] * self.num_envs
         if len(seeds) != self.num_envs:
             raise ValueError(f"got {len(seeds)} seeds; expected one for each of {self.num_envs} columns")
-        chosen = {int(column): seeds[column] for column in np.flatnonzero(mask)}
+        chosen = {column: seeds[column] for column in np.flatnonzero(mask).tolist()}
         for column, column_seed in chosen.items():
             self._seeds[column] = column_seed
             self._actions[column] = []
@@ -343,10 +348,8 @@ class _Worker:
         raise WorkerError(f"an environment failed in a worker process: {summary}\n{details.rstrip()}")
 
     def close(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it may be gone already
             self.connection.send(("close",))
-        except OSError:
-            pass  # it is gone already
         self.process.join(timeout=5)
         if self.process.is_alive():
             self.process.kill()
@@ -365,7 +368,8 @@ def _work(
     # Ctrl-C reaches the whole process group; when to stop is the parent's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        columns = _Columns(env_id, kwargs, first, count, _attach(buffers))
+        columns = _Columns(env_id, kwargs, first, count)
+        columns.attach(_attach(buffers))
         connection.send(({}, None))
         while True:
             method, *arguments = connection.recv()
@@ -376,14 +380,14 @@ def _work(
         return  # the parent is gone
     except Exception as error:
         failure = (f"{type(error).__name__}: {error}", traceback.format_exc())
-        try:
+        with contextlib.suppress(OSError):  # nobody may be left to tell
             connection.send((None, failure))
-        except OSError:
-            pass  # nobody is left to tell
 
 
 def _attach(buffers: list[Any]) -> _Shared:
-    return _Shared(*(np.frombuffer(raw, np.dtype(dtype), int(np.prod(shape))).reshape(shape) for raw, shape, dtype in buffers))
+    return _Shared(
+        *(np.frombuffer(raw, np.dtype(dtype), int(np.prod(shape))).reshape(shape) for raw, shape, dtype in buffers)
+    )
 
 
 def cpu_count() -> int:

@@ -1,0 +1,1 @@
+"""Learning rules and their parts: networks, replay memory, exploration, schedules."""

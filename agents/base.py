@@ -1,0 +1,123 @@
+"""What all agents have in common: the task they are told of, the steps they see, the methods they offer.
+
+Letters of tensor shapes, everywhere in this package:
+
+    S  seeds trained at once       E  environments (columns) per seed     B  batch of a seed
+    A  actions to choose from      D  dimensions of a continuous action   F  features of an observation
+    K  arms of a bandit            C  rows of a replay memory             N  S * E columns, seed-major
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What an agent is told of its environment."""
+
+    observation_space: gym.Space[Any]
+    """Space of one observation."""
+    action_space: gym.Space[Any]
+    """Space of one action."""
+    action_names: tuple[str, ...] = ()
+    """Names of discrete actions or, for continuous ones, of the directions they are counted in."""
+    idle_action: int | None = None
+    """The discrete action that does nothing; for continuous control any number says that zero does nothing."""
+    envs: int = 1
+    """Environments per seed that it will learn from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step of all columns. Arrays are [S, E, ...]."""
+
+    obs: NDArray[Any]
+    action: NDArray[Any]
+    reward: NDArray[np.float64]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    next_obs: NDArray[Any]
+    """What the action led to; where an episode ended, its true last observation."""
+    first: NDArray[np.bool_]
+    """Where `obs` opened an episode."""
+    running: NDArray[np.bool_]
+    """Which columns took part: all in training; in an evaluation not those that have run out of episodes."""
+    info: dict[str, Any]
+    """What the environments told of this step, in Gymnasium's form: arrays over the S * E columns."""
+    reset_info: dict[str, NDArray[Any]]
+    """What the resets told that opened the episodes this step belongs to, arrays over the S * E columns."""
+
+
+class Agent(Protocol):
+    """A learning rule or a fixed policy, for S seeds at once.
+
+    It knows nothing of files, clocks or environments. Everything that influences it later is in `state_dict`: nested
+    dictionaries and lists of tensors, arrays and plain values.
+    """
+
+    def act(self, obs: NDArray[Any], first: NDArray[np.bool_], *, explore: bool) -> NDArray[Any]:
+        """Actions [S, E, ...] for observations [S, E, ...]; `first` [S, E] is true where an episode opens.
+
+        With `explore` it acts as in training, else as well as it can.
+        """
+        ...
+
+    def observe(self, step: Step) -> None:
+        """Takes in what a step of training led to."""
+        ...
+
+    def update(self) -> None:
+        """Learns as much as is due after what it has observed."""
+        ...
+
+    def metrics(self) -> dict[str, NDArray[np.floating]]:
+        """Figures of learning since the last call, each [S]; empty when nothing was learnt."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Fixed:
+    """The half of the interface that a policy without learning shares."""
+
+    def observe(self, step: Step) -> None:
+        pass
+
+    def update(self) -> None:
+        pass
+
+    def metrics(self) -> dict[str, NDArray[np.floating]]:
+        return {}
+
+
+def check_bounds(config: Any, **bounds: tuple[float, float]) -> None:
+    """Holds fields of a config against [low, high].
+
+    Raises:
+        ValueError: a field is outside, or not a number.
+    """
+    for name, (low, high) in bounds.items():
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise ValueError(f"{name} is {value!r}; expected a number in [{low:g}, {high:g}]")
+
+
+def check_choice(config: Any, **choices: Sequence[str]) -> None:
+    """Holds fields of a config against the words they may be.
+
+    Raises:
+        ValueError: a field is none of them.
+    """
+    for name, allowed in choices.items():
+        value = getattr(config, name)
+        if value not in allowed:
+            raise ValueError(f"{name} is {value!r}; expected one of {', '.join(allowed)}")

@@ -1,0 +1,286 @@
+"""DQN: Q-learning with a replay memory and a target network (Mnih et al., 2015).
+
+Options: double Q-learning (van Hasselt et al., 2016), n-step returns (Sutton, 1988), a target network that is copied
+or blended, and exploration by epsilon or by a power of the values. Without memory and without target network it is
+the naive network of the first drive-bot, whose failure is worth seeing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from agents import exploration
+from agents.base import Step, Task, check_bounds, check_choice
+from agents.encoders import Encoder, check_observation_space
+from agents.lazy import torch
+from agents.learning import Adam, Tally
+from agents.networks import Params, blend, clip_gradients, clone, init_mlp, load_params, mlp
+from agents.replay import Batch, ReplayMemory
+from agents.schedules import ramp
+from agents.streams import spawn_streams
+
+
+@dataclass(frozen=True, kw_only=True)
+class DQNConfig:
+    """Deep Q-network."""
+
+    gamma: float = 0.99
+    """Discount per environment step, in [0, 1]."""
+    lr: float = 5e-4
+    """Learning rate of Adam."""
+    hidden: tuple[int, ...] = (128, 128)
+    """Units of each hidden layer."""
+    batch_size: int = 128
+    """Transitions per update and seed."""
+    memory_size: int = 200_000
+    """Transitions kept per seed. 0: learn from each step as it comes, and never again."""
+    learning_starts: int = 1_000
+    """Environment steps per seed before the first update."""
+    steps_per_update: int = 4
+    """Environment steps per seed for each update."""
+    target_interval: int = 250
+    """Updates between moves of the target network towards the online one. 0: no target network."""
+    target_tau: float = 1.0
+    """How far such a move goes, in (0, 1]: 1 copies, less blends."""
+    average_tau: float = 0.002
+    """Share by which a slow average of the weights, the greedy policy, follows them at each update; 1: no average."""
+    double: bool = True
+    """Choose the next action by the online network and value it by the target network."""
+    n_step: int = 3
+    """Steps of reward before bootstrapping."""
+    exploration: Literal["epsilon", "rho"] = "epsilon"
+    """"epsilon": a random action now and then. "rho": probability proportional to a power of the value."""
+    epsilon_start: float = 1.0
+    """Share of random actions at first."""
+    epsilon_end: float = 0.02
+    """Share of random actions after the ramp."""
+    rho_start: float = 0.5
+    """Power of the values at first: small explores."""
+    rho_end: float = 50.0
+    """Power of the values after the ramp: large exploits."""
+    burn_in: int = 0
+    """Environment steps per seed before the ramp begins."""
+    ramp_steps: int = 10_000
+    """Environment steps per seed that the ramp of epsilon or rho takes."""
+    max_grad_norm: float = 10.0
+    """Gradients of a seed longer than this are shortened to it."""
+
+    def __post_init__(self) -> None:
+        check_bounds(
+            self,
+            gamma=(0, 1),
+            lr=(1e-8, 1),
+            batch_size=(1, 1_000_000),
+            memory_size=(0, 1e9),
+            learning_starts=(0, 1e9),
+            steps_per_update=(1, 1e6),
+            target_interval=(0, 1e9),
+            target_tau=(1e-6, 1),
+            average_tau=(1e-6, 1),
+            n_step=(1, 1000),
+            epsilon_start=(0, 1),
+            epsilon_end=(0, 1),
+            rho_start=(0, 1000),
+            rho_end=(0, 1000),
+            burn_in=(0, 1e9),
+            ramp_steps=(0, 1e9),
+            max_grad_norm=(1e-6, 1e9),
+        )
+        check_choice(self, exploration=("epsilon", "rho"))
+        if not self.hidden or not all(isinstance(width, int) and 1 <= width <= 65_536 for width in self.hidden):
+            raise ValueError(f"hidden is {self.hidden!r}; expected widths in [1, 65536]")
+        if 0 < self.memory_size < self.batch_size:
+            raise ValueError(f"memory_size is {self.memory_size}; expected 0 or at least batch_size {self.batch_size}")
+        if self.memory_size == 0 and self.n_step > 1:
+            raise ValueError(
+                f"n_step is {self.n_step} and memory_size 0; n-step returns need a memory: set n_step to 1"
+            )
+
+
+def td_target(reward: torch.Tensor, next_value: torch.Tensor, bootstrap: torch.Tensor) -> torch.Tensor:
+    """What Q(s, a) should be: the reward on the way plus the discounted value of what follows, all [S, B].
+
+    `bootstrap` is gamma ^ steps, and 0 where the episode terminated; truncation never cuts it.
+    """
+    return reward + bootstrap * next_value
+
+
+def next_value(next_target_q: torch.Tensor, next_online_q: torch.Tensor | None) -> torch.Tensor:
+    """The value of the next state, [S, B, A] -> [S, B].
+
+    The target network's maximum or, with the online network's values, the target's value of the online choice.
+    """
+    if next_online_q is None:
+        return next_target_q.amax(-1)
+    return next_target_q.gather(-1, next_online_q.argmax(-1, keepdim=True)).squeeze(-1)
+
+
+def check_task(task: Task) -> None:
+    """Raises ValueError unless observations can be encoded and actions are Discrete."""
+    check_observation_space(task.observation_space)
+    if not isinstance(task.action_space, gym.spaces.Discrete):
+        raise ValueError(f"action space {task.action_space}; expected Discrete")
+
+
+class DQN:
+    """Q-networks of all seeds, what they remember, and how they explore."""
+
+    def __init__(self, config: DQNConfig, task: Task, seeds: Sequence[np.random.SeedSequence], device: torch.device):
+        check_task(task)
+        self.config, self.task, self.device, self.seeds = config, task, device, len(seeds)
+        init, self._explore_streams, self._replay_streams = spawn_streams(seeds, 3, device)
+        self.encoder = Encoder(task.observation_space, self.seeds, device)
+        self.actions = int(task.action_space.n)  # pyright: ignore[reportAttributeAccessIssue]
+        self._first_action = int(task.action_space.start)  # pyright: ignore[reportAttributeAccessIssue]
+        sizes = (self.encoder.features, *config.hidden, self.actions)
+        self.params: Params = self.encoder.init(init) | init_mlp(init, "q", sizes)
+        self.target: Params = clone(self.params)
+        self.average: Params = clone(self.params)
+        self.optimizer = Adam(self.params, config.lr)
+        self.memory = ReplayMemory(
+            config.memory_size or task.envs,
+            task.observation_space,
+            task.action_space,
+            self.seeds,
+            task.envs,
+            device,
+        )
+        self.steps = 0
+        self.updates = 0
+        self._latest: Step | None = None
+        self._tally = Tally()
+
+    def q_values(self, params: Params, obs: torch.Tensor) -> torch.Tensor:
+        """[S, B, *observation] -> [S, B, A]."""
+        return mlp(params, "q", self.encoder(params, obs))
+
+    def act(self, obs: NDArray[Any], first: NDArray[np.bool_], *, explore: bool) -> NDArray[Any]:
+        with torch.no_grad():
+            params = self.params if explore else self.average
+            q = self.q_values(params, torch.as_tensor(obs, device=self.device))  # [S, E, A]
+            if not explore:
+                action = exploration.greedy(q)
+            elif self.config.exploration == "epsilon":
+                action = exploration.epsilon_greedy(q, self.epsilon, self._explore_streams)
+            else:
+                action = exploration.sample(exploration.rho_probabilities(q, self.rho), self._explore_streams)
+            return action.cpu().numpy() + self._first_action
+
+    def value(self, obs: NDArray[Any]) -> NDArray[np.floating]:
+        """Predicted max_a Q of observations, [S, E, ...] -> [S, E]."""
+        with torch.no_grad():
+            return self.q_values(self.average, torch.as_tensor(obs, device=self.device)).amax(-1).cpu().numpy()
+
+    def observe(self, step: Step) -> None:
+        self.steps += step.reward.shape[1]
+        self.encoder.observe(torch.as_tensor(step.obs, device=self.device))
+        if self.config.memory_size:
+            self.memory.add(step)
+        else:
+            self._latest = step
+
+    def update(self) -> None:
+        config = self.config
+        if not config.memory_size:
+            if self._latest is not None and self.steps > config.learning_starts:
+                self._learn(self._online_batch(self._latest))
+                self._latest = None
+            return
+        # Every column needs n_step + 1 rows before its outcomes are known.
+        start = max(config.learning_starts, self.task.envs * (config.n_step + 1))
+        due = max(0, self.steps - start) // config.steps_per_update
+        while self.updates < due:
+            self._learn(self.memory.sample(config.batch_size, config.gamma, config.n_step, self._replay_streams))
+
+    def _learn(self, batch: Batch) -> None:
+        """One step of gradient descent of every seed on its batch."""
+        config = self.config
+        with torch.no_grad():
+            target_params = self.target if config.target_interval else self.params
+            next_target_q = self.q_values(target_params, batch.next_obs)
+            next_online_q = self.q_values(self.params, batch.next_obs) if config.double else None
+            target = td_target(batch.reward, next_value(next_target_q, next_online_q), batch.bootstrap)
+        chosen = (batch.action - self._first_action).unsqueeze(-1)
+        q = self.q_values(self.params, batch.obs).gather(-1, chosen).squeeze(-1)  # [S, B]
+        error = torch.nn.functional.smooth_l1_loss(q, target, reduction="none")
+        loss = batch.mean(error)  # [S]
+        self.optimizer.zero_grad()
+        loss.sum().backward()  # over seeds the sum: no seed's gradient depends on how many there are
+        norm = clip_gradients(list(self.params.values()), config.max_grad_norm)
+        self.optimizer.step()
+        self.updates += 1
+        if config.target_interval and self.updates % config.target_interval == 0:
+            blend(self.target, self.params, config.target_tau)
+        # Early on the average is short, so that it does not hold on to the initial weights.
+        blend(self.average, self.params, max(config.average_tau, 1 / self.updates))
+        self._tally.add(loss=loss.detach(), q=q.detach().mean(-1), grad_norm=norm)
+
+    def _online_batch(self, step: Step) -> Batch:
+        """The latest step of the E columns as a batch: what there is to learn from without a memory."""
+        obs, action, reward, next_obs = (
+            torch.as_tensor(values, device=self.device)
+            for values in (step.obs, step.action, step.reward.astype(np.float32), step.next_obs)
+        )
+        goes_on = torch.as_tensor(~step.terminated, device=self.device)
+        return Batch(
+            obs=obs,
+            action=action,
+            reward=reward,
+            next_obs=next_obs,
+            bootstrap=self.config.gamma * goes_on,
+            weight=torch.ones_like(reward),
+        )
+
+    @property
+    def epsilon(self) -> float:
+        """Share of random actions now."""
+        c = self.config
+        return ramp(self.steps, c.epsilon_start, c.epsilon_end, c.ramp_steps, burn_in=c.burn_in)
+
+    @property
+    def rho(self) -> float:
+        """Power of the values now."""
+        c = self.config
+        return ramp(self.steps, c.rho_start, c.rho_end, c.ramp_steps, burn_in=c.burn_in)
+
+    def metrics(self) -> dict[str, NDArray[np.floating]]:
+        figures = self._tally.drain()
+        if figures:
+            explored = self.epsilon if self.config.exploration == "epsilon" else self.rho
+            figures[self.config.exploration] = np.full(self.seeds, explored)
+            figures["updates"] = np.full(self.seeds, float(self.updates))
+        return figures
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "params": self.params,
+            "encoder": self.encoder.state_dict(),
+            "target": self.target,
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "memory": self.memory.state_dict(),
+            "explore_streams": self._explore_streams.state_dict(),
+            "replay_streams": self._replay_streams.state_dict(),
+            "steps": self.steps,
+            "updates": self.updates,
+            "tally": self._tally.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        load_params(self.params, state["params"])
+        load_params(self.target, state["target"])
+        load_params(self.average, state["average"])
+        self.encoder.load_state_dict(state["encoder"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if "memory" in state:
+            self.memory.load_state_dict(state["memory"])
+        self._explore_streams.load_state_dict(state["explore_streams"])
+        self._replay_streams.load_state_dict(state["replay_streams"])
+        self.steps, self.updates = int(state["steps"]), int(state["updates"])
+        self._tally.load_state_dict(state["tally"])

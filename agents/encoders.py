@@ -1,0 +1,153 @@
+"""From observations to features: what the networks of every agent start with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from agents.lazy import torch
+from agents.networks import Params, conv, init_conv
+from agents.streams import SeedStreams
+
+POSE = 7
+"""Numbers of a pose: position x y z, quaternion x y z w."""
+RATE_SCALE = 48.0
+"""1/s: 240 physics steps a second, 5 between snapshots; turns their difference into m/s and rad/s, of order one."""
+TILT_SCALE = 5.0
+"""Tilts reach 0.3 before an episode ends."""
+OFFSET_SCALE = 10.0
+"""Metres between bodies that touch are of order 0.1."""
+
+FAR = 10.0
+"""Standard deviations beyond which a standardised number is cut off."""
+
+CONV_CHANNELS, CONV_KERNELS, CONV_STRIDES = (16, 32, 32), (5, 3, 3), (2, 2, 2)
+
+
+def pose_features(obs: torch.Tensor) -> torch.Tensor:
+    """Snapshots of poses as poses and rates of order one, [S, B, repeats, bodies, 7] -> [S, B, F].
+
+    Velocity hides in a small difference of snapshots, and the place of one body on another in a small difference of
+    positions: a network learns many times faster when both are given to it. For the first body: position, tilt
+    (horizontal part of its upward axis) and heading; for each further one: the same, its position relative to the
+    first. Then the rates of all of that.
+    """
+    first, last = _placed(obs[:, :, 0]), _placed(obs[:, :, -1])  # [S, B, F / 2]
+    if obs.shape[2] == 1:
+        return last
+    scale = torch.ones_like(last[0, 0]).reshape(-1, 6)
+    scale[1:, :3] = 1 / OFFSET_SCALE
+    scale[:, 3:] = 1 / TILT_SCALE
+    rates = (last - first) * scale.flatten() * (RATE_SCALE / (obs.shape[2] - 1))
+    return torch.cat([last, rates], -1)
+
+
+def _placed(poses: torch.Tensor) -> torch.Tensor:
+    """One snapshot [S, B, bodies, 7] as six numbers a body, scaled to order one: [S, B, 6 * bodies]."""
+    position = poses[..., :3]
+    base, others = position[..., :1, :], position[..., 1:, :]
+    position = torch.cat([base, (others - base) * OFFSET_SCALE], -2)
+    x, y, z, w = poses[..., 3:].unbind(-1)
+    turned = torch.stack([x * z + w * y, y * z - w * x, x * y + w * z], -1)  # half of: up x, up y, heading y
+    return torch.cat([position, turned * (2 * TILT_SCALE)], -1).flatten(-2)
+
+
+class Encoder:
+    """The way from an observation space to features [S, B, `features`].
+
+    Poses (Box (repeats, bodies, 7)) become `pose_features`; other numbers are flattened and standardised by what each
+    seed has seen so far; a Discrete space becomes one-hot; images (uint8 (height, width, channels)) pass a small
+    convolutional network.
+
+    Raises:
+        ValueError: the space is none of these.
+    """
+
+    def __init__(self, space: gym.Space[Any], seeds: int, device: torch.device):
+        check_observation_space(space)
+        self.space = space
+        self.shape = tuple(space.shape or ())
+        if isinstance(space, gym.spaces.Discrete):
+            self.kind, self.features = "one-hot", int(space.n)
+        elif _is_image(space):
+            self.kind = "pixels"
+            height, width, _ = self.shape
+            for kernel, stride in zip(CONV_KERNELS, CONV_STRIDES, strict=True):
+                height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
+            self.features = CONV_CHANNELS[-1] * height * width
+        elif len(self.shape) == 3 and self.shape[-1] == POSE:
+            self.kind = "poses"
+            self.features = 6 * self.shape[1] * (2 if self.shape[0] > 1 else 1)
+        else:
+            self.kind, self.features = "flat", int(np.prod(self.shape))
+        self._seen = 0
+        # Of what was seen, [S, 1, F]; the start value of 1 leaves features as they are.
+        self._mean = torch.zeros(seeds, 1, self.features, device=device)
+        self._variance = torch.ones(seeds, 1, self.features, device=device)
+
+    def observe(self, obs: torch.Tensor) -> None:
+        """Takes observations of training, [S, E, *observation], into the statistics that standardise them."""
+        if self.kind != "flat":
+            return
+        obs = obs.flatten(2).float()
+        count = obs.shape[1]
+        self._seen += count
+        share = count / self._seen
+        mean = obs.mean(1, keepdim=True)
+        # Chan, Golub and LeVeque (1979): mean and variance of two samples from those of each.
+        between = (mean - self._mean).square() * (share * (1 - share))
+        within = (obs - mean).square().mean(1, keepdim=True)
+        self._variance = self._variance * (1 - share) + within * share + between
+        self._mean = self._mean + (mean - self._mean) * share
+
+    def init(self, streams: SeedStreams) -> Params:
+        """The parameters that it needs: none but for images."""
+        params: Params = {}
+        if self.kind == "pixels":
+            inputs = self.shape[-1]
+            for layer, (outputs, kernel) in enumerate(zip(CONV_CHANNELS, CONV_KERNELS, strict=True)):
+                params |= init_conv(streams, f"conv.{layer}", inputs, outputs, kernel)
+                inputs = outputs
+        return params
+
+    def __call__(self, params: Params, obs: torch.Tensor) -> torch.Tensor:
+        """[S, B, *observation] -> [S, B, features]."""
+        if self.kind == "one-hot":
+            start = int(self.space.start)  # pyright: ignore[reportAttributeAccessIssue]
+            return torch.nn.functional.one_hot(obs.long() - start, self.features).float()
+        if self.kind == "poses":
+            return pose_features(obs.float())
+        if self.kind == "flat":
+            return ((obs.flatten(2).float() - self._mean) / (self._variance + 1e-6).sqrt()).clamp(-FAR, FAR)
+        seeds, batch, height, width, channels = obs.shape
+        x = obs.permute(1, 0, 4, 2, 3).reshape(batch, seeds * channels, height, width).float() / 255  # [B, S*C, H, W]
+        for layer, stride in enumerate(CONV_STRIDES):
+            x = torch.relu(conv(params, f"conv.{layer}", x, stride))
+        return x.reshape(batch, seeds, -1).transpose(0, 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": self._seen, "mean": self._mean, "variance": self._variance}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._seen = int(state["seen"])
+        self._mean, self._variance = (state[name].to(self._mean.device) for name in ("mean", "variance"))
+
+
+def check_observation_space(space: gym.Space[Any]) -> None:
+    """Whether an `Encoder` can be made for a space.
+
+    Raises:
+        ValueError: it is not a single array or number, or an image too small for the convolutions.
+    """
+    if not isinstance(space, gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiBinary | gym.spaces.MultiDiscrete):
+        raise ValueError(f"observation space {space}; expected Box, Discrete, MultiBinary or MultiDiscrete")
+    if _is_image(space):
+        height, width, _ = space.shape or (0, 0, 0)
+        if min(height, width) < 36:
+            raise ValueError(f"images of {height} x {width} pixels; expected at least 36 x 36")
+
+
+def _is_image(space: gym.Space[Any]) -> bool:
+    return isinstance(space, gym.spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3

@@ -1,0 +1,109 @@
+"""Networks with a seed axis: every weight is stacked, [S, ...], and every product is batched over it.
+
+A network is a function of its parameters, a dictionary of named tensors; so copies, targets and derivatives are
+operations on dictionaries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from agents.lazy import torch
+from agents.streams import SeedStreams
+
+Params = dict[str, "torch.Tensor"]
+
+
+def init_linear(streams: SeedStreams, name: str, inputs: int, outputs: int, *, scale: float = 1.0) -> Params:
+    """A layer's weight [S, inputs, outputs] and bias [S, 1, outputs], uniform within scale / sqrt(inputs)."""
+    bound = scale / inputs**0.5
+    return {
+        f"{name}.weight": (streams.uniform(inputs, outputs) * 2 - 1) * bound,
+        f"{name}.bias": (streams.uniform(1, outputs) * 2 - 1) * bound,
+    }
+
+
+def linear(params: Params, name: str, x: torch.Tensor) -> torch.Tensor:
+    """[S, B, inputs] -> [S, B, outputs]."""
+    return torch.baddbmm(params[f"{name}.bias"], x, params[f"{name}.weight"])
+
+
+def init_mlp(streams: SeedStreams, name: str, sizes: Sequence[int], *, last_scale: float = 1.0) -> Params:
+    """Layers from sizes[0] inputs to sizes[-1] outputs; the last one's weights are scaled by `last_scale`."""
+    params: Params = {}
+    for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
+        scale = last_scale if layer == len(sizes) - 2 else 1.0
+        params |= init_linear(streams, f"{name}.{layer}", inputs, outputs, scale=scale)
+    return params
+
+
+def mlp(params: Params, name: str, x: torch.Tensor) -> torch.Tensor:
+    """A multi-layer perceptron with ReLU between its layers, [S, B, sizes[0]] -> [S, B, sizes[-1]]."""
+    layer = 0
+    while True:
+        x = linear(params, f"{name}.{layer}", x)
+        layer += 1
+        if f"{name}.{layer}.weight" not in params:
+            return x
+        x = torch.relu(x)
+
+
+def init_conv(streams: SeedStreams, name: str, inputs: int, outputs: int, kernel: int) -> Params:
+    """A convolution's weight [S, outputs, inputs, kernel, kernel] and bias [S, outputs]."""
+    bound = (inputs * kernel * kernel) ** -0.5
+    return {
+        f"{name}.weight": (streams.uniform(outputs, inputs, kernel, kernel) * 2 - 1) * bound,
+        f"{name}.bias": (streams.uniform(outputs) * 2 - 1) * bound,
+    }
+
+
+def conv(params: Params, name: str, x: torch.Tensor, stride: int) -> torch.Tensor:
+    """[B, S * inputs, H, W] -> [B, S * outputs, H', W']: each seed is a group of channels."""
+    weight, bias = params[f"{name}.weight"], params[f"{name}.bias"]
+    return torch.nn.functional.conv2d(x, weight.flatten(0, 1), bias.flatten(), stride=stride, groups=len(weight))
+
+
+def clone(params: Params) -> Params:
+    """A copy that shares nothing and needs no gradient."""
+    return {name: tensor.detach().clone() for name, tensor in params.items()}
+
+
+def blend(target: Params, source: Params, tau: float) -> None:
+    """Moves `target` towards `source` by the share `tau`, in place; 1 copies."""
+    for name, tensor in target.items():
+        tensor.lerp_(source[name].detach(), tau)
+
+
+def load_params(params: Params, saved: Params) -> None:
+    """Copies saved values into parameters, in place.
+
+    Raises:
+        ValueError: names or shapes differ: they were saved by another configuration.
+    """
+    for name in params.keys() | saved.keys():
+        ours, theirs = (list(side[name].shape) if name in side else "absent" for side in (params, saved))
+        if ours != theirs:
+            raise ValueError(f"parameter {name} is {theirs} in the saved state; expected {ours}")
+    with torch.no_grad():
+        for name, tensor in params.items():
+            tensor.copy_(saved[name])
+
+
+def gradient_norm(params: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Euclidean norm of all gradients within each seed, [S]."""
+    squares = [p.grad.flatten(1).square().sum(1) for p in params if p.grad is not None]
+    return torch.stack(squares).sum(0).sqrt()
+
+
+def clip_gradients(params: Sequence[torch.Tensor], limit: float) -> torch.Tensor:
+    """Scales the gradients of each seed down to the norm `limit`; returns the norms before, [S].
+
+    Per seed: torch's own clipping would take one norm over all, and let one seed's gradients shrink another's.
+    """
+    norm = gradient_norm(params)
+    factor = (limit / (norm + 1e-6)).clamp(max=1.0)
+    for p in params:
+        if p.grad is not None:
+            p.grad.mul_(factor.reshape(-1, *[1] * (p.dim() - 1)))
+    return norm

@@ -1,0 +1,74 @@
+"""The agents by name. A new one is a module and a line here."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from agents.base import Agent, Task
+from agents.lazy import torch
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where an agent's parts are. The module is imported when they are asked for."""
+
+    name: str
+    module: str
+    agent: str
+    config: str
+    check: str
+    """Function of a Task that raises ValueError where the agent does not fit."""
+    summary: str
+    """One line for `cartbot list`."""
+    learns: bool = True
+    """False for fixed policies."""
+
+    def config_class(self) -> type[Any]:
+        return getattr(importlib.import_module(self.module), self.config)
+
+    def check_task(self, task: Task) -> None:
+        """Raises ValueError, in one line, unless the agent fits the task."""
+        getattr(importlib.import_module(self.module), self.check)(task)
+
+    def build(self, config: Any, task: Task, seeds: Sequence[np.random.SeedSequence], device: torch.device) -> Agent:
+        """A new agent of `len(seeds)` seeds."""
+        return getattr(importlib.import_module(self.module), self.agent)(config, task, seeds, device)
+
+
+_ENTRIES = (
+    Entry("dqn", "agents.dqn", "DQN", "DQNConfig", "check_task", "Q-learning with replay memory and target network"),
+    Entry(
+        "random", "agents.baselines", "Random", "RandomConfig", "check_random", "uniformly random actions", learns=False
+    ),
+    Entry("idle", "agents.baselines", "Idle", "IdleConfig", "check_idle", "the action that does nothing", learns=False),
+    Entry(
+        "linear",
+        "agents.baselines",
+        "Linear",
+        "LinearConfig",
+        "check_linear",
+        "linear controller for CartPole3D poses",
+        learns=False,
+    ),
+)
+
+AGENTS = {entry.name: entry for entry in _ENTRIES}
+
+
+def find_agent(name: str) -> Entry:
+    """The agent of that name.
+
+    Raises:
+        ValueError: there is none; the message has the nearest name.
+    """
+    if name in AGENTS:
+        return AGENTS[name]
+    near = difflib.get_close_matches(name, AGENTS, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(AGENTS)}"
+    raise ValueError(f"unknown agent {name!r}; {hint}")

@@ -1,0 +1,251 @@
+"""Checkpoints: tensors as safetensors beside a JSON manifest with a SHA-256 per file, written whole or not at all.
+
+A checkpoint is a folder `checkpoints/STEP`. It is written beside its place, flushed to the disk and renamed; the one
+before it is kept. Large tensors, such as a replay memory, are cut along their first axis into chunks that are named by
+their content and shared between checkpoints, so that only what is new is written. Reading runs no code and trusts no
+number: sizes and hashes are compared before anything is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from agents.lazy import torch
+
+FORMAT = 1
+"""Version of the format; a reader refuses any that it does not know."""
+KEPT = 2
+"""Checkpoints that are kept: the newest and the one before."""
+CHUNK_BYTES = 1 << 20
+"""Tensors above twice this size are cut into chunks of about it."""
+MANIFEST_LIMIT = 64 << 20
+"""Bytes above which a manifest is no manifest."""
+
+MANIFEST, STATE, CHUNKS = "manifest.json", "state.safetensors", "chunks"
+WRITING, REPLACED = ".writing", ".replaced"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used: names the file, the cause and the remedy."""
+
+
+def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
+    """Writes `state`, nested dictionaries and lists of tensors, arrays and plain values, as `folder`/STEP.
+
+    Interrupted at any moment, the checkpoints that were there are intact.
+
+    Raises:
+        OSError: the disk is full or cannot be written.
+    """
+    chunks = folder / CHUNKS
+    chunks.mkdir(parents=True, exist_ok=True)
+    tensors: dict[str, NDArray[Any]] = {}
+    files: dict[str, dict[str, Any]] = {}
+    tree = _encode(state, "", tensors)
+    pieces = {}
+    for name in [name for name, array in tensors.items() if array.nbytes > 2 * CHUNK_BYTES]:
+        array = tensors.pop(name)
+        rows = max(1, len(array) * CHUNK_BYTES // array.nbytes)
+        pieces[name] = []
+        for start in range(0, len(array), rows):
+            data = save_tensors({"rows": np.ascontiguousarray(array[start : start + rows])})
+            digest = hashlib.sha256(data).hexdigest()
+            path = chunks / f"{digest}.safetensors"
+            if not path.exists():
+                _write(chunks / WRITING, data)
+                os.replace(chunks / WRITING, path)
+            files[f"{CHUNKS}/{path.name}"] = {"sha256": digest, "bytes": len(data)}
+            pieces[name].append(digest)
+    _sync(chunks)
+    writing = folder / WRITING
+    shutil.rmtree(writing, ignore_errors=True)
+    writing.mkdir()
+    data = save_tensors(tensors)
+    _write(writing / STATE, data)
+    files[STATE] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    content = {"format": FORMAT, "step": step, "files": files, "chunked": pieces, "tree": tree}
+    _write(writing / MANIFEST, json.dumps({"sha256": _digest(content), "content": content}).encode())
+    _sync(writing)
+    place = folder / f"{step:012d}"
+    if place.exists():  # the same step once more, after a resume that had nothing to do
+        shutil.rmtree(folder / REPLACED, ignore_errors=True)
+        os.replace(place, folder / REPLACED)
+    os.replace(writing, place)
+    _sync(folder)
+    shutil.rmtree(folder / REPLACED, ignore_errors=True)
+    _forget(folder)
+    return place
+
+
+def load_checkpoint(path: Path, *, without: Collection[str] = ()) -> dict[str, Any]:
+    """The state that `save_checkpoint` wrote.
+
+    Args:
+        path: folder of one checkpoint.
+        without: dotted names of parts that are not wanted, and not read: "agent.memory".
+
+    Raises:
+        CheckpointError: something is missing, damaged or of an unknown format.
+    """
+    manifest = path / MANIFEST
+    try:
+        if manifest.stat().st_size > MANIFEST_LIMIT:
+            raise CheckpointError(_message(manifest, f"larger than {MANIFEST_LIMIT:,} bytes"))
+        outer = json.loads(manifest.read_bytes())
+        content, digest = outer["content"], outer["sha256"]
+    except OSError as error:
+        raise CheckpointError(_message(manifest, error.strerror or "cannot be read")) from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise CheckpointError(_message(manifest, "is not a manifest")) from None
+    if _digest(content) != digest:
+        raise CheckpointError(_message(manifest, "does not match its own checksum"))
+    if content["format"] != FORMAT:
+        raise CheckpointError(
+            f"{manifest} has format {content['format']}, and this version reads format {FORMAT}; "
+            f"use the version of cartbot that wrote it"
+        )
+    without = set(without)
+    needed = {name for name in content["chunked"] if not _is_within(name, without)}
+    tensors = _read(path / STATE, content["files"][STATE])
+    for name in needed:
+        rows = []
+        for digest in content["chunked"][name]:
+            file = f"{CHUNKS}/{digest}.safetensors"
+            rows.append(_read(path.parent / file, content["files"][file])["rows"])
+        tensors[name] = np.concatenate(rows)
+    return _decode(content["tree"], "", tensors, without)
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.name.isdigit() and path.is_dir())
+
+
+def newest_checkpoint(folder: Path) -> Path:
+    """The latest checkpoint.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    found = list_checkpoints(folder)
+    if not found:
+        raise CheckpointError(f"{folder} holds no checkpoint; the run was stopped before its first: train it again")
+    return found[-1]
+
+
+def _encode(value: Any, name: str, tensors: dict[str, NDArray[Any]]) -> Any:
+    """A JSON tree of `value`; tensors and arrays go to `tensors` under their dotted names."""
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str) or ("." in key and isinstance(value[key], dict | list)):
+                raise TypeError(f"{name}: key {key!r}; expected a string, without dots above the leaves")
+        return {"dict": {key: _encode(item, f"{name}.{key}" if name else key, tensors) for key, item in value.items()}}
+    if isinstance(value, list | tuple):
+        return {"list": [_encode(item, f"{name}.{index}", tensors) for index, item in enumerate(value)]}
+    if isinstance(value, np.ndarray):
+        tensors[name] = np.ascontiguousarray(value)
+        return {"array": name}
+    if isinstance(value, torch.Tensor):
+        tensors[name] = np.ascontiguousarray(value.detach().cpu().numpy())
+        return {"tensor": name}
+    if value is None or isinstance(value, bool | int | float | str):
+        return {"value": value}
+    if isinstance(value, np.generic):
+        return {"value": value.item()}
+    raise TypeError(f"{name} is a {type(value).__name__}; a checkpoint holds tensors, arrays and plain values")
+
+
+def _decode(tree: Any, name: str, tensors: dict[str, NDArray[Any]], without: Collection[str]) -> Any:
+    (kind, inner), *_ = tree.items()
+    if kind == "dict":
+        named = ((key, f"{name}.{key}" if name else key, item) for key, item in inner.items())
+        return {key: _decode(item, full, tensors, without) for key, full, item in named if full not in without}
+    if kind == "list":
+        return [_decode(item, f"{name}.{index}", tensors, without) for index, item in enumerate(inner)]
+    if kind == "array":
+        return tensors[inner].copy()
+    if kind == "tensor":
+        return torch.from_numpy(tensors[inner].copy())
+    return inner
+
+
+def _is_within(name: str, parts: Collection[str]) -> bool:
+    return any(name == part or name.startswith(f"{part}.") for part in parts)
+
+
+def _read(path: Path, expected: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """The tensors of a file, once its size and hash are what the manifest says."""
+    try:
+        # The size first: nothing larger than promised is ever brought into memory.
+        if path.stat().st_size != expected["bytes"]:
+            raise CheckpointError(_message(path, f"has {path.stat().st_size:,} bytes instead of {expected['bytes']:,}"))
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(_message(path, error.strerror or "cannot be read")) from None
+    if hashlib.sha256(data).hexdigest() != expected["sha256"]:
+        raise CheckpointError(_message(path, "does not match its checksum"))
+    try:
+        return load_tensors(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(_message(path, f"is not a safetensors file ({error})")) from None
+
+
+def _message(path: Path, cause: str) -> str:
+    place = path.parent if path.parent.name != CHUNKS else path.parents[1]
+    others = [p.name for p in list_checkpoints(place.parent if place.name.isdigit() else place) if p != place]
+    remedy = f"the checkpoint of step {int(others[-1])} is beside it: --checkpoint {int(others[-1])}" if others else ""
+    return f"damaged checkpoint: {path} {cause}; {remedy or 'there is no other: train again'}"
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _write(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Makes renames in a folder last, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _forget(folder: Path) -> None:
+    """Removes all but the newest checkpoints, and the chunks that only the others used."""
+    kept = list_checkpoints(folder)
+    for path in kept[:-KEPT]:
+        shutil.rmtree(path, ignore_errors=True)
+    used = {file for path in kept[-KEPT:] for file in _chunks_of(path)}
+    for path in (folder / CHUNKS).iterdir():
+        if path.name not in used:
+            path.unlink(missing_ok=True)
+
+
+def _chunks_of(path: Path) -> Iterator[str]:
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        for name in json.loads((path / MANIFEST).read_bytes())["content"]["files"]:
+            if name.startswith(f"{CHUNKS}/"):
+                yield name.split("/")[1]

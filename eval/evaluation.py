@@ -1,0 +1,162 @@
+"""Playing a run's agent, and the baselines, on the same start states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from agents.base import Agent, Task
+from agents.lazy import torch
+from agents.registry import AGENTS, Entry, find_agent
+from eval.checkpoint import load_checkpoint
+from eval.episodes import Episode, EpisodeRecorder
+from eval.loop import EVALUATION_SEED, EvaluationSeeds, Interaction, agent_seeds
+from eval.runs import Run
+from eval.tasks import ActionTable, describe_task, make_envs
+
+MODES = {"greedy": False, "stochastic": True}
+"""Ways to act, and whether they explore."""
+COLUMNS = 64
+"""Columns that an evaluation spreads its episodes over, at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Everything that was played, sorted by start state."""
+
+    task: Task
+    table: ActionTable
+    gamma: float
+    """Discount of `Episode.discounted_return`."""
+    world: str
+    """The simulator."""
+    reward_threshold: float | None
+    """The return that counts as success where the environment does not say itself."""
+    modes: dict[str, list[list[Episode]]] = field(default_factory=dict)
+    """Per mode and seed: the episodes of the run's agent."""
+    baselines: dict[str, list[Episode]] = field(default_factory=dict)
+
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being played, and how many of how many episodes are done."""
+
+
+def restore_agent(run: Run, task: Task, checkpoint: int | None = None) -> tuple[Agent, int]:
+    """The agent of a run as a checkpoint has it, without its memory, and the step of the checkpoint.
+
+    Learning is on the CPU's side of things here: an agent is evaluated on the CPU wherever it learnt.
+
+    Raises:
+        ValueError: the checkpoint is missing or damaged, or belongs to another configuration.
+    """
+    path = run.checkpoint(checkpoint)
+    state = load_checkpoint(path, without=("agent.memory", "interaction", "recorder"))
+    entry = find_agent(run.config.agent)
+    try:
+        config = as_config(entry, run.config.agent_args)
+        agent = entry.build(config, task, agent_seeds(run.config.seed, run.config.seeds), torch.device("cpu"))
+        agent.load_state_dict(state["agent"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{path} does not fit the run's config ({error}); was the config edited?") from None
+    return agent, int(path.name)
+
+
+def evaluate(
+    run: Run,
+    episodes: int,
+    *,
+    checkpoint: int | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[Evaluation, int]:
+    """Plays `episodes` episodes for each seed in each mode, and as many with each baseline that fits.
+
+    Episode i starts from the same state everywhere.
+
+    Returns:
+        The evaluation, and the step of the checkpoint.
+    """
+    config = run.config
+    probe = make_envs(config.env, 1, env_args=config.env_args, workers=0)
+    task, table = describe_task(config.env, probe)
+    world = str(probe.metadata.get("world", "native"))
+    threshold = None if probe.spec is None else probe.spec.reward_threshold
+    probe.close()
+    agent, step = restore_agent(run, task, checkpoint)
+    gamma = float(config.agent_args.get("gamma", 1.0))
+    evaluation = Evaluation(task=task, table=table, gamma=gamma, world=world, reward_threshold=threshold)
+    spread = max(1, min(episodes, COLUMNS // config.seeds))
+    venv = make_envs(config.env, config.seeds * spread, env_args=config.env_args, workers=workers)
+    try:
+        for mode, explore in MODES.items():
+            seeds = EvaluationSeeds(episodes, config.seeds, spread)
+            interaction = Interaction(venv, agent, config.seeds, seeds, explore=explore)
+            played: list[list[Episode]] = [[] for _ in range(config.seeds)]
+            for episode in play(interaction, table, gamma, agent):
+                played[episode.seed].append(episode)
+                if progress:
+                    progress(mode, sum(map(len, played)), episodes * config.seeds)
+            evaluation.modes[mode] = [sorted(one, key=start_state) for one in played]
+    finally:
+        venv.close()
+    spread = min(episodes, COLUMNS // 2)
+    venv = make_envs(config.env, spread, env_args=config.env_args, workers=workers)
+    try:
+        for name, baseline in fitting_baselines(task, config.agent):
+            interaction = Interaction(venv, baseline, 1, EvaluationSeeds(episodes, 1, spread), explore=False)
+            one: list[Episode] = []
+            for episode in play(interaction, table, gamma, baseline):
+                one.append(episode)
+                if progress:
+                    progress(f"baseline {name}", len(one), episodes)
+            evaluation.baselines[name] = sorted(one, key=start_state)
+    finally:
+        venv.close()
+    return evaluation, step
+
+
+def play(interaction: Interaction, table: ActionTable, gamma: float, agent: Agent) -> Iterator[Episode]:
+    """Runs an interaction out and yields its episodes as they end, with the agent's predictions where it makes any."""
+    space = interaction.envs.single_action_space
+    bounds = (space.low, space.high) if isinstance(space, gym.spaces.Box) and space.is_bounded() else None
+    recorder = EpisodeRecorder(table, gamma=gamma, action_bounds=bounds)
+    value = getattr(agent, "value", None)
+    for step in interaction:
+        values = last_values = None
+        if value is not None:
+            values = value(step.obs) if step.first.any() else np.zeros(step.reward.shape)
+            last_values = value(step.next_obs) if step.truncated.any() else None
+        yield from recorder.add(step, values=values, last_values=last_values)
+
+
+def fitting_baselines(task: Task, but: str) -> list[tuple[str, Agent]]:
+    """The fixed policies that fit a task, other than the one called `but`."""
+    found: list[tuple[str, Agent]] = []
+    for name, entry in AGENTS.items():
+        if entry.learns or name == but:
+            continue
+        try:
+            entry.check_task(task)
+        except ValueError:
+            continue
+        found.append((name, entry.build(entry.config_class()(), task, agent_seeds(0, 1), torch.device("cpu"))))
+    return found
+
+
+def start_state(episode: Episode) -> int:
+    """The number of the evaluation episode, which is that of its start state."""
+    return int(episode.info["reset_seed"]) - EVALUATION_SEED
+
+
+def pooled(seeds: Sequence[list[Episode]]) -> list[Episode]:
+    """The episodes of all seeds."""
+    return [episode for seed in seeds for episode in seed]
+
+
+def as_config(entry: Entry, fields: dict[str, Any]) -> Any:
+    """The config of an agent from JSON, which knows no tuples where configs have nothing else."""
+    return entry.config_class()(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})

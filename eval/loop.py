@@ -1,0 +1,215 @@
+"""The one loop: S x E columns of a vector environment under an agent, for training, evaluation, videos and timing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
+
+from agents.base import Agent, Step
+
+EVALUATION_SEED = 10_000_000
+"""Reset seed of evaluation episode 0; episode i has this plus i, whatever the agent and the world."""
+
+AGENT_STREAM, EPISODE_STREAM = 0, 1
+"""Consumers of a run's root seed: first numbers of their spawn keys."""
+
+EpisodeSeed = Callable[[int, int], int | None]
+"""Reset seed of the n-th episode of a column; None when the column has had its last."""
+
+
+class NonFiniteError(RuntimeError):
+    """A NaN or an infinity turned up; the message says where it came from."""
+
+
+def agent_seeds(run_seed: int, seeds: int) -> list[np.random.SeedSequence]:
+    """The root of randomness of each seed's agent."""
+    return [np.random.SeedSequence(run_seed, spawn_key=(AGENT_STREAM, seed)) for seed in range(seeds)]
+
+
+def training_seeds(run_seed: int, envs: int) -> EpisodeSeed:
+    """Reset seeds from (run seed, column, episode), where a seed's columns do not depend on how many seeds there are.
+
+    Args:
+        run_seed: the run's root seed.
+        envs: columns per seed.
+    """
+
+    def seed_of(column: int, episode: int) -> int:
+        key = (EPISODE_STREAM, column // envs, column % envs, episode)
+        return int(np.random.SeedSequence(run_seed, spawn_key=key).generate_state(1)[0])
+
+    return seed_of
+
+
+class EvaluationSeeds:
+    """Hands out evaluation episodes 0 ... `episodes` - 1 within each seed, to whichever column is free.
+
+    Every episode is played to its end, so nothing depends on which column had it.
+
+    Args:
+        episodes: per seed.
+        seeds: S.
+        envs: columns per seed.
+    """
+
+    def __init__(self, episodes: int, seeds: int, envs: int):
+        self.episodes, self.envs = episodes, envs
+        self.handed_out = [0] * seeds
+
+    def __call__(self, column: int, episode: int) -> int | None:
+        seed = column // self.envs
+        number = self.handed_out[seed]
+        if number >= self.episodes:
+            return None
+        self.handed_out[seed] += 1
+        return EVALUATION_SEED + number
+
+
+class Stopwatch:
+    """Seconds spent on each part of the loop."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        """Books the time since the last lap on `part`."""
+        now = time.perf_counter()
+        self.seconds[part] = self.seconds.get(part, 0.0) + now - self._since
+        self._since = now
+
+
+class Interaction:
+    """An agent among its environments, where they stand, and how they go on.
+
+    Args:
+        envs: S * E columns, seed-major, that keep the contract of `envs.vector`.
+        agent: for S seeds.
+        seeds: S.
+        episode_seed: reset seeds of episodes.
+        explore: whether the agent acts as in training, or as well as it can.
+        meanwhile: called while the environments step: the place for learning, on a fixed schedule.
+    """
+
+    def __init__(
+        self,
+        envs: VectorEnv[Any, Any, Any],
+        agent: Agent,
+        seeds: int,
+        episode_seed: EpisodeSeed,
+        *,
+        explore: bool,
+        meanwhile: Callable[[], None] | None = None,
+    ):
+        if envs.num_envs % seeds:
+            raise ValueError(f"{envs.num_envs} columns cannot be shared by {seeds} seeds")
+        self.envs, self.agent, self.seeds = envs, agent, seeds
+        self.per_seed = envs.num_envs // seeds
+        self.explore, self.meanwhile = explore, meanwhile
+        self.watch = Stopwatch()
+        self._episode_seed = episode_seed
+        columns = envs.num_envs
+        self.episodes = np.zeros(columns, np.int64)
+        """Episodes begun in each column."""
+        self._running = np.ones(columns, bool)
+        self._first = np.ones(columns, bool)
+        self._obs: NDArray[Any] | None = None
+        self._reset_info: dict[str, NDArray[Any]] = {"reset_seed": np.zeros(columns, np.int64)}
+
+    def __iter__(self) -> Iterator[Step]:
+        """Acts until no column has another episode, and yields every step.
+
+        A step is yielded when the columns that it ended have been reset, so that the state between two steps is
+        whole.
+
+        Raises:
+            NonFiniteError: an observation, a reward or an action is not finite; no such action is sent.
+        """
+        if self._obs is None:
+            self._reset(np.ones(self.envs.num_envs, bool))
+        while self._running.any():
+            assert self._obs is not None
+            obs, first, running = self._obs, self._first, self._running
+            reset_info = dict(self._reset_info)
+            self.watch.lap("other")
+            action = self.agent.act(self._by_seed(obs), self._by_seed(first), explore=self.explore)
+            _check_finite(action, "action", "the agent", self.per_seed)
+            self.watch.lap("act")
+            self.envs.step_async(action.reshape(-1, *action.shape[2:]))  # pyright: ignore[reportAttributeAccessIssue]
+            if self.meanwhile is not None:
+                self.meanwhile()
+                self.watch.lap("learn")
+            next_obs, reward, terminated, truncated, info = self.envs.step_wait()  # pyright: ignore[reportAttributeAccessIssue]
+            _check_finite(self._by_seed(next_obs), "observation", "the environment", self.per_seed)
+            _check_finite(self._by_seed(reward), "reward", "the environment", self.per_seed)
+            ended = terminated | truncated
+            self._obs, self._first = next_obs, ended
+            if ended.any():
+                self._reset(ended)
+            self.watch.lap("simulate")
+            yield Step(
+                obs=self._by_seed(obs),
+                action=action,
+                reward=self._by_seed(reward),
+                terminated=self._by_seed(terminated),
+                truncated=self._by_seed(truncated),
+                next_obs=self._by_seed(next_obs),
+                first=self._by_seed(first),
+                running=self._by_seed(running),
+                info=info,
+                reset_info=reset_info,
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the environments stand. Take it between two steps."""
+        return {
+            "envs": self.envs.state_dict(),  # pyright: ignore[reportAttributeAccessIssue]
+            "episodes": self.episodes.copy(),
+            "first": self._first.copy(),
+            "reset_info": {name: values.copy() for name, values in self._reset_info.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes back to where `state_dict` was taken. For endless supplies of episodes, as in training."""
+        self._obs = self.envs.load_state_dict(state["envs"])  # pyright: ignore[reportAttributeAccessIssue]
+        self.episodes = np.array(state["episodes"])
+        self._first = np.array(state["first"], bool)
+        self._reset_info = {name: np.array(values) for name, values in state["reset_info"].items()}
+
+    def _reset(self, mask: NDArray[np.bool_]) -> None:
+        """Begins the next episodes of the columns in `mask`; those that have none left stop running."""
+        seeds: list[int | None] = [None] * len(mask)
+        self._running = self._running.copy()
+        for column in np.flatnonzero(mask):
+            seeds[column] = self._episode_seed(int(column), int(self.episodes[column]))
+            self._running[column] = seeds[column] is not None
+        mask = mask & self._running
+        if not mask.any():
+            if self._obs is None:
+                raise ValueError("there is no episode to run; expected at least 1")
+            return
+        self.episodes[mask] += 1
+        obs, info = self.envs.reset(seed=seeds, options={"reset_mask": mask})  # pyright: ignore[reportArgumentType]
+        _check_finite(self._by_seed(obs), "observation after a reset", "the environment", self.per_seed)
+        self._obs = obs
+        info["reset_seed"] = np.array([seed or 0 for seed in seeds])
+        for name, values in info.items():
+            if not name.startswith("_") and isinstance(values, np.ndarray) and values.dtype != object:
+                kept = self._reset_info.get(name, np.zeros_like(values)).copy()
+                kept[mask] = values[mask]
+                self._reset_info[name] = kept
+
+    def _by_seed(self, values: NDArray[Any]) -> NDArray[Any]:
+        """[N, ...] -> [S, E, ...], without copying."""
+        return values.reshape(self.seeds, self.per_seed, *values.shape[1:])
+
+
+def _check_finite(values: NDArray[Any], what: str, source: str, per_seed: int) -> None:
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        seed, env = np.argwhere(~np.isfinite(values))[0][:2]
+        raise NonFiniteError(f"{what} of seed {seed}, column {env} is not finite; it came from {source}")

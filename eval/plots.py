@@ -1,0 +1,228 @@
+"""Learning curves and action proportions as pictures."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from eval.stats import seed_band
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a600", "#555555")
+"""Okabe and Ito's palette: told apart with any colour vision; lines and hatches differ beside it."""
+LINES = ("-", "--", "-.", ":")
+HATCHES = ("", "//", "\\\\", "..", "xx", "--", "oo", "++")
+POINTS = 60
+"""Points of a curve."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeRows:
+    """What `episodes.csv` of a run holds, a row per finished training episode."""
+
+    name: str
+    env: str
+    seeds: int
+    seed: NDArray[np.int64]
+    step: NDArray[np.int64]
+    length: NDArray[np.int64]
+    total_reward: NDArray[np.float64]
+    action_counts: NDArray[np.int64]
+    """[episodes, A]."""
+    action_names: tuple[str, ...]
+
+
+def read_episodes(folder: Path, name: str, env: str) -> EpisodeRows:
+    """Reads a run's `episodes.csv`. A damaged or half-written row is passed over.
+
+    Raises:
+        ValueError: there is no such file, or not one episode in it.
+    """
+    path = folder / "episodes.csv"
+    try:
+        with open(path, newline="", errors="replace") as file:
+            reader = csv.DictReader(line.replace("\0", "") for line in file)
+            fields = reader.fieldnames or []
+            actions = [field for field in fields if field.startswith("action:")]
+            rows = [row for raw in reader if (row := _row(raw, actions)) is not None]
+    except (OSError, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read ({error}); is {folder} a run that trained?") from None
+    if not rows:
+        raise ValueError(f"{path} holds no finished episode; the run was too short to draw")
+    columns = np.array(rows, float)
+    return EpisodeRows(
+        name=name,
+        env=env,
+        seeds=int(columns[:, 0].max()) + 1,
+        seed=columns[:, 0].astype(int),
+        step=columns[:, 1].astype(int),
+        length=columns[:, 2].astype(int),
+        total_reward=columns[:, 3],
+        action_counts=columns[:, 4:].astype(int),
+        action_names=tuple(field.removeprefix("action:") for field in actions),
+    )
+
+
+def _row(raw: dict[str, Any], actions: Sequence[str]) -> list[float] | None:
+    try:
+        row = [float(raw[field]) for field in ("seed", "step", "length", "return", *actions)]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return row if np.isfinite(row).all() and row[0] >= 0 and row[1] >= 0 else None
+
+
+def windows(rows: EpisodeRows, values: NDArray[np.floating], weights: NDArray[np.floating]) -> tuple[NDArray, NDArray]:
+    """Weighted means of `values` of each seed's episodes that ended within equal windows of steps.
+
+    A window in which a seed ended no episode takes the one before it.
+
+    Returns:
+        The ends of the windows [T], and means [S, T] (windows before every seed's first episode are left out).
+    """
+    edges = np.linspace(0, rows.step.max(), POINTS + 1)
+    window = np.clip(np.searchsorted(edges, rows.step) - 1, 0, POINTS - 1)
+    totals, counts = np.zeros((rows.seeds, POINTS)), np.zeros((rows.seeds, POINTS))
+    np.add.at(totals, (rows.seed, window), values * weights)
+    np.add.at(counts, (rows.seed, window), weights)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = totals / counts
+    for point in range(1, POINTS):
+        gaps = np.isnan(means[:, point])
+        means[gaps, point] = means[gaps, point - 1]
+    known = ~np.isnan(means).any(0)
+    return edges[1:][known], means[:, known]
+
+
+def draw_learning_curves(runs: Sequence[EpisodeRows]) -> Figure:
+    """Return against steps: interquartile mean over seeds with its 95% bootstrap band, thin lines for the seeds."""
+    figure, axes = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
+    for index, rows in enumerate(runs):
+        steps, means = windows(rows, rows.total_reward, np.ones(len(rows.step)))
+        colour = COLOURS[index % len(COLOURS)]
+        if len(runs) == 1:
+            axes.plot(steps, means.T, color=colour, alpha=0.3, linewidth=0.8)
+        middle, low, high = seed_band(means, np.random.default_rng(0))
+        axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+        label = f"{rows.name} ({rows.seeds} seeds)"
+        axes.plot(steps, middle, color=colour, linestyle=LINES[index % len(LINES)], linewidth=2, label=label)
+    axes.set(xlabel="environment steps per seed", ylabel="return of training episodes")
+    axes.set_title(f"Learning curve, {runs[0].env}: interquartile mean, 95% band over seeds", loc="left", fontsize=10)
+    axes.legend(frameon=False)
+    _tidy(axes)
+    return figure
+
+
+def draw_proportions_over_training(rows: EpisodeRows) -> Figure:
+    """The share of each action in training, one panel per seed: how a policy came to what it does."""
+    columns = min(4, rows.seeds)
+    lines = -(-rows.seeds // columns)
+    figure, grid = plt.subplots(
+        lines, columns, figsize=(2.6 * columns + 1.2, 2.2 * lines + 0.6), sharex=True, sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    curves = [
+        windows(rows, counts / np.maximum(rows.length, 1), rows.length.astype(float)) for counts in rows.action_counts.T
+    ]
+    for seed, axes in enumerate(grid.flat):
+        if seed >= rows.seeds:
+            axes.set_axis_off()
+            continue
+        for action, (steps, shares) in enumerate(curves):
+            axes.plot(
+                steps,
+                shares[seed],
+                color=COLOURS[action % len(COLOURS)],
+                linestyle=LINES[action % len(LINES)],
+                label=rows.action_names[action],
+            )
+        axes.set_title(f"seed {seed}", loc="left", fontsize=9)
+        axes.set_ylim(0, 1)
+        _tidy(axes)
+    handles, labels = grid.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False)
+    figure.suptitle(f"Action proportions over training, {rows.name}", fontsize=10)
+    figure.supxlabel("environment steps per seed", fontsize=9)
+    return figure
+
+
+def draw_proportions(report: dict[str, Any]) -> Figure:
+    """Stacked bars of action proportions: seeds greedy and stochastic, and the baselines beside them."""
+    bars: list[tuple[str, Sequence[float]]] = []
+    for mode, figures in report["modes"].items():
+        bars += [(f"{mode}\nseed {i}", seed["action_proportions"]) for i, seed in enumerate(figures["seeds"])]
+    bars += [(f"baseline\n{name}", one["pooled"]["action_proportions"]) for name, one in report["baselines"].items()]
+    names = report["modes"]["greedy"]["pooled"]["action_names"]
+    figure, axes = plt.subplots(figsize=(max(6.0, 0.75 * len(bars) + 2), 4.2), layout="constrained")
+    shares = np.array([bar for _, bar in bars])  # [bars, A]
+    floor = np.zeros(len(bars))
+    for action, name in enumerate(names):
+        axes.bar(
+            range(len(bars)),
+            shares[:, action],
+            bottom=floor,
+            color=COLOURS[action % len(COLOURS)],
+            hatch=HATCHES[action % len(HATCHES)],
+            edgecolor="white",
+            label=name,
+        )
+        floor += shares[:, action]
+    axes.set_xticks(range(len(bars)), [name for name, _ in bars], fontsize=7)
+    axes.set(ylabel="share of actions", ylim=(0, 1))
+    axes.set_title(f"Action proportions in evaluation, {report['agent']} on {report['env']}", loc="left", fontsize=10)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _tidy(axes)
+    return figure
+
+
+def draw_push_directions(episodes: Sequence[tuple[float, bool]]) -> Figure:
+    """Success by the direction of the opening push, 24 sectors: some policies fail for particular pushes.
+
+    Args:
+        episodes: (direction in rad, success) of each.
+    """
+    sectors = 24
+    directions = np.array([direction for direction, _ in episodes]) % (2 * np.pi)
+    success = np.array([ok for _, ok in episodes], float)
+    sector = (directions / (2 * np.pi) * sectors).astype(int) % sectors
+    counts = np.bincount(sector, minlength=sectors)
+    shares = np.bincount(sector, weights=success, minlength=sectors) / np.maximum(counts, 1)
+    figure, axes = plt.subplots(figsize=(4.8, 4.8), subplot_kw={"projection": "polar"}, layout="constrained")
+    width = 2 * np.pi / sectors
+    axes.bar((np.arange(sectors) + 0.5) * width, shares, width=width * 0.94, color=COLOURS[0])
+    axes.set_ylim(0, 1)
+    axes.set_yticks([0.25, 0.5, 0.75, 1.0], ["", "50%", "", "100%"], fontsize=7)
+    axes.set_title("Success by direction of the push, greedy, all seeds", fontsize=10)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Writes a figure as its suffix says (png, svg, pdf), and closes it.
+
+    Raises:
+        ValueError: matplotlib knows no such format, or the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=130)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"cannot write {path}: {' '.join(str(error).split())}") from None
+    finally:
+        plt.close(figure)
+    return path
+
+
+def _tidy(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, linewidth=0.6)

@@ -1,0 +1,177 @@
+"""Run folders: all that later commands need of a run, and nothing else.
+
+config.json      every setting, versions, git revision, the command
+metrics.csv      figures of learning, a row per seed and interval
+episodes.csv     a row per finished episode
+checkpoints/     see `eval.checkpoint`
+tensorboard/     the figures again, for TensorBoard
+eval/            what `cartbot eval` made
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from eval.checkpoint import list_checkpoints, newest_checkpoint
+
+SCHEMA = 1
+RUNS = Path("runs")
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What a run is: enough to repeat it."""
+
+    agent: str
+    """Name of the agent in the registry."""
+    env: str
+    """Environment id, "module:Id-v0" included."""
+    env_args: dict[str, Any] = field(default_factory=dict)
+    """Keywords of the environment."""
+    agent_args: dict[str, Any] = field(default_factory=dict)
+    """Every field of the agent's config."""
+    steps: int = 0
+    """Environment steps per seed."""
+    seeds: int = 1
+    """Seeds trained at once."""
+    envs: int = 1
+    """Environments per seed."""
+    seed: int = 0
+    """Root of all randomness."""
+    device: str = "cpu"
+    """Where the agent learns."""
+    device_reason: str = ""
+    """Why there."""
+    workers: int | None = None
+    """Processes that simulate; None: as many as the environment likes."""
+    checkpoint_interval: int = 0
+    """Environment steps per seed between checkpoints."""
+
+
+class Run:
+    """A run's folder and its config."""
+
+    def __init__(self, folder: Path, config: RunConfig, extra: dict[str, Any]):
+        self.folder, self.config, self.extra = folder, config, extra
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def eval_folder(self) -> Path:
+        return self.folder / "eval"
+
+    def checkpoint(self, step: int | None = None) -> Path:
+        """The newest checkpoint, or the one of a step.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if step is None:
+            return newest_checkpoint(self.checkpoints)
+        for path in list_checkpoints(self.checkpoints):
+            if int(path.name) == step:
+                return path
+        steps = ", ".join(str(int(path.name)) for path in list_checkpoints(self.checkpoints))
+        raise ValueError(f"{self.folder} has no checkpoint of step {step}; expected one of: {steps or 'none there'}")
+
+
+def create_run(config: RunConfig, folder: Path | None) -> Run:
+    """Makes a new folder for a run; a name that is taken becomes NAME-2, NAME-3 ...
+
+    Raises:
+        ValueError: the folder cannot be made.
+    """
+    if folder is None:
+        env = config.env.split(":")[-1].split("/")[-1]
+        folder = RUNS / f"{env}-{config.agent}-{time.strftime('%Y%m%d-%H%M%S')}"
+    taken, place = 1, folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                place.mkdir()  # atomic: of two that try at once one gets the name
+                break
+            except FileExistsError:
+                taken += 1
+                place = folder.with_name(f"{folder.name}-{taken}")
+    except OSError as error:
+        raise ValueError(f"cannot make the run folder {place}: {error.strerror}; choose another with --run") from None
+    extra = {"command": " ".join(sys.argv), "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **versions()}
+    record = {"schema": SCHEMA, **asdict(config), **extra}
+    writing = place / f"{CONFIG}.writing"
+    writing.write_text(json.dumps(record, indent=2) + "\n")
+    os.replace(writing, place / CONFIG)
+    return Run(place, config, extra)
+
+
+def find_run(name: str) -> Run:
+    """The run in a folder; `latest` is the newest under runs/.
+
+    Raises:
+        ValueError: there is none, or its config is damaged.
+    """
+    folder = _latest() if name == "latest" else Path(name)
+    path = folder / CONFIG
+    if not path.is_file():
+        near = sorted(p.parent.name for p in RUNS.glob(f"*/{CONFIG}"))[-3:]
+        hint = f"; the newest here: {', '.join(f'{RUNS}/{n}' for n in near)}" if near else "; `cartbot train` makes one"
+        raise ValueError(f"no run in {folder} (there is no {CONFIG}){hint}")
+    try:
+        record = json.loads(path.read_text())
+        schema = record.pop("schema")
+        if schema != SCHEMA:
+            raise ValueError(f"{path} has schema {schema}; this version reads {SCHEMA}: use the one that wrote it")
+        known = RunConfig.__dataclass_fields__
+        return Run(
+            folder,
+            RunConfig(**{key: value for key, value in record.items() if key in known}),
+            {key: value for key, value in record.items() if key not in known},
+        )
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(
+            f"damaged run: {path} is not a run's config ({type(error).__name__}); train it again"
+        ) from None
+
+
+def versions() -> dict[str, Any]:
+    """Versions of what a result depends on, and the revision of a checkout."""
+    found = {}
+    for name in ("torch", "numpy", "gymnasium", "pybullet", "stable-baselines3"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return {"versions": {"python": platform.python_version(), **found}, "git": _git_revision()}
+
+
+def _git_revision() -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def _latest() -> Path:
+    found = [path.parent for path in RUNS.glob(f"*/{CONFIG}")]
+    if not found:
+        raise ValueError(f"there is no run under {RUNS.resolve()}; `cartbot train` makes one")
+    return max(found, key=lambda folder: ((folder / CONFIG).stat().st_mtime_ns, folder.name))

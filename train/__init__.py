@@ -1,0 +1,1 @@
+"""The training loop's consumers, and the command line."""

@@ -1,0 +1,225 @@
+"""Training: the loop's consumer that learns, logs, saves and shows, and can be stopped at any step."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from agents.base import Agent
+from agents.lazy import torch
+from agents.registry import find_agent
+from eval.checkpoint import load_checkpoint, save_checkpoint
+from eval.episodes import Episode, EpisodeRecorder
+from eval.loop import Interaction, NonFiniteError, agent_seeds, training_seeds
+from eval.runs import Run, RunConfig
+from eval.tasks import describe_task, make_envs
+from train.logs import TrainingLog
+from train.panel import TrainingPanel
+
+LOG_ROWS = 100
+"""Rows of `metrics.csv` per seed that a checkpoint interval is divided into, roughly."""
+
+
+class Interrupted(Exception):
+    """A signal asked for the end of a run, which has been saved.
+
+    Attributes:
+        exit_status: 128 plus the signal's number.
+        step: where the run stopped.
+    """
+
+    def __init__(self, number: int, step: int):
+        super().__init__(f"stopped by {signal.Signals(number).name} at step {step:,}; everything up to there is saved")
+        self.exit_status, self.step = 128 + number, step
+
+
+class StopSignals:
+    """Notes SIGINT and SIGTERM instead of dying of them; a second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        signal.signal(number, signal.SIG_DFL)
+
+
+def train(
+    config: RunConfig,
+    agent_config: Any,
+    make_run: Callable[[RunConfig], Run],
+    console: Console,
+    *,
+    resume: bool = False,
+) -> Run:
+    """Trains until `config.steps` environment steps per seed.
+
+    Everything that can be refused is, before `make_run` makes a folder.
+
+    Args:
+        config: the run; when resumed, with the new total of steps.
+        agent_config: the agent's config.
+        make_run: gives the run's folder once the work can begin.
+        console: where the panel goes.
+        resume: go on from the run's newest checkpoint.
+
+    Raises:
+        ValueError: agent and environment do not fit, or something else that was asked for cannot be.
+        Interrupted: a signal stopped it, after saving.
+        NonFiniteError: a NaN or an infinity turned up; nothing of that step was saved.
+        envs.vector.WorkerError: an environment failed.
+    """
+    torch.set_num_threads(1)  # the products are small: more threads cost more than they give
+    venv = make_envs(config.env, config.seeds * config.envs, env_args=config.env_args, workers=config.workers)
+    try:
+        task, table = describe_task(config.env, venv)
+        task = dataclasses.replace(task, envs=config.envs)
+        seeds = agent_seeds(config.seed, config.seeds)
+        agent = find_agent(config.agent).build(agent_config, task, seeds, torch.device(config.device))
+        run = make_run(config)
+        interaction = Interaction(
+            venv,
+            agent,
+            config.seeds,
+            training_seeds(config.seed, config.envs),
+            explore=True,
+            meanwhile=agent.update,
+        )
+        session = _Session(run, agent, interaction, EpisodeRecorder(table), TrainingLog(run.folder, table))
+        try:
+            if resume:
+                session.load()
+            panel = TrainingPanel(
+                console,
+                f"{config.agent} on {config.env}, {config.seeds} seeds x {config.envs} environments, {run.folder}",
+                config.steps,
+                session.step,
+                table.names,
+                config.seeds,
+            )
+            with StopSignals() as signals, panel:
+                session.train(config.steps, signals, panel)
+        finally:
+            session.log.close()
+    finally:
+        venv.close()
+    return run
+
+
+class _Session:
+    """A run in progress, between two checkpoints."""
+
+    def __init__(self, run: Run, agent: Agent, interaction: Interaction, recorder: EpisodeRecorder, log: TrainingLog):
+        self.run, self.agent, self.interaction, self.recorder, self.log = run, agent, interaction, recorder, log
+        self.step = 0
+        self._seconds = 0.0
+        self._recent: list[list[Episode]] = [[] for _ in range(run.config.seeds)]
+
+    def train(self, total: int, signals: StopSignals, panel: TrainingPanel) -> None:
+        """Learns until `total` steps per seed, or a signal."""
+        config = self.run.config
+        log_every = max(config.envs, config.checkpoint_interval // LOG_ROWS)
+        saved_at = self.step
+        if self.step >= total:
+            return
+        began = time.monotonic() - self._seconds
+        for step in self.interaction:
+            self.agent.observe(step)
+            episodes = self.recorder.add(step)
+            before, self.step = self.step, self.step + config.envs
+            for episode in episodes:
+                self._recent[episode.seed].append(episode)
+                self.log.episode(episode)
+            self._seconds = time.monotonic() - began
+            done = self.step >= total or signals.received is not None
+            if self.step // log_every > before // log_every:
+                self._write_figures()
+            panel.add(episodes, self.step, self.interaction.watch.seconds)
+            if done or self.step - saved_at >= config.checkpoint_interval:
+                self.save()
+                saved_at = self.step
+            if signals.received is not None and self.step < total:
+                raise Interrupted(signals.received, self.step)
+            if done:
+                return
+
+    def save(self) -> None:
+        """Writes a checkpoint of everything."""
+        _check_finite(self.agent.state_dict().get("params", {}), "weights")
+        save_checkpoint(
+            self.run.checkpoints,
+            self.step,
+            {
+                "agent": self.agent.state_dict(),
+                "interaction": self.interaction.state_dict(),
+                "recorder": self.recorder.state_dict(),
+                "log": self.log.state_dict(),
+                "recent": [[_brief(episode) for episode in seed] for seed in self._recent],
+                "step": self.step,
+                "seconds": self._seconds,
+            },
+        )
+
+    def load(self) -> None:
+        """Goes back to the newest checkpoint."""
+        state = load_checkpoint(self.run.checkpoint())
+        self.agent.load_state_dict(state["agent"])
+        self.interaction.load_state_dict(state["interaction"])
+        self.recorder.load_state_dict(state["recorder"])
+        self.log.load_state_dict(state["log"])
+        self._recent = [[_from_brief(brief) for brief in seed] for seed in state["recent"]]
+        self.step, self._seconds = int(state["step"]), float(state["seconds"])
+
+    def _write_figures(self) -> None:
+        metrics = self.agent.metrics()
+        _check_finite(metrics, "figures of learning")
+        self.log.figures(self.step, self._seconds, metrics, self._recent)
+        self._recent = [[] for _ in self._recent]
+
+
+def _brief(episode: Episode) -> dict[str, Any]:
+    """What the next row of figures needs of an episode that ended since the last."""
+    return {
+        "seed": episode.seed,
+        "length": episode.length,
+        "total_reward": episode.total_reward,
+        "action_counts": list(episode.action_counts),
+    }
+
+
+def _from_brief(brief: dict[str, Any]) -> Episode:
+    return Episode(
+        **{**brief, "action_counts": tuple(brief["action_counts"])},
+        number=0,
+        end_step=0,
+        discounted_return=0.0,
+        terminated=True,
+    )
+
+
+def _check_finite(figures: dict[str, Any], what: str) -> None:
+    for name, values in figures.items():
+        array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+        if not np.isfinite(array).all():
+            raise NonFiniteError(
+                f"{what}: {name} is not finite; it came from learning. Lower lr, or look at the rewards"
+            )

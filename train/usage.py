@@ -1,0 +1,162 @@
+"""From the command line to dataclasses: flags by tyro, values from a TOML file, and every mistake in one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+from tyro import _errors as tyro_errors
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+T = TypeVar("T")
+
+
+class UsageError(ValueError):
+    """A mistake on the command line or in a config file, in one line."""
+
+
+def parse(target: type[T], argv: Sequence[str], *, prog: str, description: str = "", default: T | None = None) -> T:
+    """Fills a dataclass from flags.
+
+    Raises:
+        UsageError: an unknown flag (with the nearest one), a missing or unusable value.
+        SystemExit: 0 after printing `--help`.
+    """
+
+    def complain(event: tyro_errors.ParseErrorEvent) -> None:
+        raise UsageError(_one_line(event, _flags(target), prog))
+
+    options: dict[str, Any] = {} if default is None else {"default": default}
+    with tyro_errors.on_parse_error(complain):
+        return tyro.cli(target, args=list(argv), prog=prog, description=description or None, **options)
+
+
+def from_toml(path: str, sections: Sequence[type[Any]]) -> list[dict[str, Any]]:
+    """The values of a TOML file, sorted to the dataclasses whose fields they name.
+
+    Raises:
+        UsageError: the file cannot be read, is no TOML, or has a key that is no field.
+    """
+    try:
+        with open(path, "rb") as file:
+            values = tomllib.load(file)
+    except OSError as error:
+        raise UsageError(f"--config {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"--config {path} is not TOML: {error}") from None
+    names = [{field.name: field for field in dataclasses.fields(section)} for section in sections]
+    sorted_values: list[dict[str, Any]] = [{} for _ in sections]
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        for fields, chosen in zip(names, sorted_values, strict=True):
+            if name in fields:
+                chosen[name] = _of_field(fields[name], value, f"--config {path}: {key}")
+                break
+        else:
+            known = [name for fields in names for name in fields]
+            raise UsageError(f"--config {path}: unknown key {key!r}; {nearest(key, known)}")
+    return sorted_values
+
+
+def parse_value(text: str) -> Any:
+    """A value as TOML writes it; a bare word is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def parse_pairs(pairs: Sequence[str], flag: str) -> dict[str, Any]:
+    """KEY=VALUE words as a dictionary.
+
+    Raises:
+        UsageError: a word without "=".
+    """
+    values = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.isidentifier():
+            raise UsageError(f"{flag} got {pair!r}; expected KEY=VALUE, such as observation=pixels")
+        values[key] = parse_value(value)
+    return values
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A remedy for a name that does not exist."""
+    found = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    return f"did you mean {found[0]!r}?" if found else f"expected one of {', '.join(known)}"
+
+
+def _flags(target: type[Any]) -> list[str]:
+    """Every flag of a dataclass and of the dataclasses within it."""
+    flags = ["--help"]
+    for field in dataclasses.fields(target):
+        inner: Any = getattr(field.type, "__origin__", field.type)  # what an Annotated[...] is about
+        if dataclasses.is_dataclass(inner):
+            flags += _flags(inner)
+        else:
+            flags.append("--" + field.name.replace("_", "-"))
+    return flags
+
+
+def _one_line(event: tyro_errors.ParseErrorEvent, flags: Sequence[str], prog: str) -> str:
+    if isinstance(event, tyro_errors.UnrecognizedArgs):
+        for token in event.tokens:
+            if token.startswith("-"):
+                found = difflib.get_close_matches(token.split("=")[0].replace("_", "-"), flags, n=1, cutoff=0.4)
+                return f"unknown flag {token}; " + (f"did you mean {found[0]}?" if found else f"see {prog} --help")
+        return f"unexpected {event.tokens[0]!r}; see {prog} --help"
+    if isinstance(event, tyro_errors.InstantiationFailure):
+        flag = "" if event.argument is None else f"{'/'.join(event.argument.lowered.name_or_flags)}: "
+        return flag + " ".join(event.message.split())
+    if isinstance(event, tyro_errors.InvalidChoice):
+        flag = event.argument.lowered.name_or_flags[0]
+        return f"{flag} is {event.value!r}; {nearest(event.value, event.choices)}"
+    if isinstance(event, tyro_errors.MissingArgs):
+        missing = ", ".join(
+            one.arg.lowered.metavar or one.arg.lowered.name_or_flags[0] for one in event.missing_arguments
+        )
+        return f"missing: {missing}; see {prog} --help"
+    try:
+        title, contents = tyro_errors._render(event)
+    except KeyError:
+        return f"the command line cannot be understood; see {prog} --help"
+    text = contents[0] if contents and isinstance(contents[0], str) else title
+    return f"{' '.join(text.split()).rstrip('.:')}; see {prog} --help"
+
+
+def _of_field(field: dataclasses.Field[Any], value: Any, where: str) -> Any:
+    """A TOML value as its field wants it: lists become tuples, and its kind must be that of the default."""
+    if isinstance(value, list):
+        value = tuple(value)
+    default = field.default
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    fits = default in (None, dataclasses.MISSING) or type(value) is type(default) or isinstance(value, dict)
+    if not fits:
+        raise UsageError(f"{where} is {value!r}; expected a value like {default!r}")
+    return value
+
+
+def config_path(argv: Sequence[str]) -> Path | None:
+    """The file of a `--config` among the flags, which is read before the others."""
+    for index, word in enumerate(argv):
+        if word == "--config" and index + 1 < len(argv):
+            return Path(argv[index + 1])
+        if word.startswith("--config="):
+            return Path(word.partition("=")[2])
+    return None
+
+
+def fail(message: str) -> None:
+    """One line on stderr."""
+    print(f"cartbot: {message}", file=sys.stderr)
