@@ -62,6 +62,9 @@ class Agent(Protocol):
     dictionaries and lists of tensors, arrays and plain values.
     """
 
+    metric_names: tuple[str, ...]
+    """What `metrics` may tell."""
+
     def act(self, obs: NDArray[Any], first: NDArray[np.bool_], *, explore: bool) -> NDArray[Any]:
         """Actions [S, E, ...] for observations [S, E, ...]; `first` [S, E] is true where an episode opens.
 
@@ -88,6 +91,8 @@ class Agent(Protocol):
 
 class Fixed:
     """The half of the interface that a policy without learning shares."""
+
+    metric_names: tuple[str, ...] = ()
 
     def observe(self, step: Step) -> None:
         pass

@@ -131,6 +131,8 @@ def check_task(task: Task) -> None:
 class DQN:
     """Q-networks of all seeds, what they remember, and how they explore."""
 
+    metric_names = ("loss", "q", "grad_norm", "exploration", "updates")
+
     def __init__(self, config: DQNConfig, task: Task, seeds: Sequence[np.random.SeedSequence], device: torch.device):
         check_task(task)
         self.config, self.task, self.device, self.seeds = config, task, device, len(seeds)
@@ -253,7 +255,7 @@ class DQN:
         figures = self._tally.drain()
         if figures:
             explored = self.epsilon if self.config.exploration == "epsilon" else self.rho
-            figures[self.config.exploration] = np.full(self.seeds, explored)
+            figures["exploration"] = np.full(self.seeds, explored)
             figures["updates"] = np.full(self.seeds, float(self.updates))
         return figures
 

@@ -109,6 +109,8 @@ class ReplayMemory:
             last = step.next_obs.reshape(-1, *self._obs_shape)[cut]
             rows = self._cursor[ended]
             self._ring["obs"][rows, ended] = torch.as_tensor(last, dtype=self._obs_dtype, device=to)
+            # Nothing was done here; but what is never weighed must still be a member of the space.
+            self._ring["action"][rows, ended] = self._stored(step.action, self._action_dtype)[ended]
             self._ring["last"][rows, ended] = True
             self._ring["ending"][rows, ended] = TRUNCATED
             self._advance(ended)

@@ -246,7 +246,7 @@ class CartPole3D(gym.Env[NDArray[Any], Any]):
 
     def _direction(self, action: Any) -> NDArray[np.float64]:
         """The action as a share of the force along x and y."""
-        if not self.action_space.contains(action if self.continuous else np.int64(action)):
+        if not self.action_space.contains(action):
             raise ValueError(f"action is {action!r}; expected a member of {self.action_space}")
         return np.asarray(action, np.float64) if self.continuous else DIRECTIONS[int(action)]
 

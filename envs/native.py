@@ -126,6 +126,11 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         (actions,), self._pending = self._pending, None
         return self.step(actions)
 
+    def render_column(self, column: int) -> Any:
+        """The picture of one column."""
+        frames = self.render()
+        return None if frames is None else frames[column]
+
     def state_dict(self) -> dict[str, Any]:
         """All state arrays, copied."""
         names = ("key", "draws", "active", "episode_steps", *self.state_names)
@@ -188,6 +193,21 @@ class ScalarEnv(gym.Env[Any, Any]):
 
     def close(self) -> None:
         self.batch.close()
+
+
+def discrete_actions(actions: NDArray[Any], active: NDArray[np.bool_], count: int) -> NDArray[np.integer]:
+    """Actions [num_envs] of a Discrete(count) space, with 0 for columns that are not `active`.
+
+    Raises:
+        ValueError: an active column's action is none of the space.
+    """
+    if actions.dtype.kind not in "iu" or actions.shape != active.shape:
+        raise ValueError(f"actions are {actions.dtype} {actions.shape}; expected whole numbers {active.shape}")
+    actions = np.where(active, actions, 0)
+    if actions.min() < 0 or actions.max() >= count:
+        column = int(np.flatnonzero((actions < 0) | (actions >= count))[0])
+        raise ValueError(f"action of column {column} is {actions[column]}; expected 0 to {count - 1}")
+    return actions
 
 
 def _first(infos: dict[str, Any]) -> dict[str, Any]:

@@ -95,8 +95,9 @@ class _Columns:
                 self.shared.obs[column] = obs
         return {}
 
-    def render(self) -> dict[int, Any]:
-        return {column: env.render() for column, env in enumerate(self.envs, self.first)}
+    def render(self, columns: list[int]) -> dict[int, Any]:
+        """The pictures of those columns that are here."""
+        return {column: env.render() for column, env in enumerate(self.envs, self.first) if column in columns}
 
     def close(self) -> dict[int, Any]:
         for env in self.envs:
@@ -249,8 +250,12 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
 
     def render(self) -> tuple[Any, ...]:
         """The pictures of all columns."""
-        frames = self._call("render")
-        return tuple(frames.get(column) for column in range(self.num_envs))
+        frames = self._call("render", list(range(self.num_envs)))
+        return tuple(frames[column] for column in range(self.num_envs))
+
+    def render_column(self, column: int) -> Any:
+        """The picture of one column."""
+        return self._call("render", [column])[column]
 
     def state_dict(self) -> dict[str, Any]:
         """How every column came to where it is: reset seeds, and the actions of the episodes so far."""

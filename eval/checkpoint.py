@@ -95,7 +95,7 @@ def load_checkpoint(path: Path, *, without: Collection[str] = ()) -> dict[str, A
 
     Args:
         path: folder of one checkpoint.
-        without: dotted names of parts that are not wanted, and not read: "agent.memory".
+        without: names of parts that are not wanted, and not read: "agent/memory".
 
     Raises:
         CheckpointError: something is missing, damaged or of an unknown format.
@@ -149,14 +149,14 @@ def newest_checkpoint(folder: Path) -> Path:
 
 
 def _encode(value: Any, name: str, tensors: dict[str, NDArray[Any]]) -> Any:
-    """A JSON tree of `value`; tensors and arrays go to `tensors` under their dotted names."""
+    """A JSON tree of `value`; tensors and arrays go to `tensors` under their names, PART/PART."""
     if isinstance(value, dict):
         for key in value:
-            if not isinstance(key, str) or ("." in key and isinstance(value[key], dict | list)):
-                raise TypeError(f"{name}: key {key!r}; expected a string, without dots above the leaves")
-        return {"dict": {key: _encode(item, f"{name}.{key}" if name else key, tensors) for key, item in value.items()}}
+            if not isinstance(key, str) or "/" in key:
+                raise TypeError(f"{name}: key {key!r}; expected a string without a slash")
+        return {"dict": {key: _encode(item, f"{name}/{key}" if name else key, tensors) for key, item in value.items()}}
     if isinstance(value, list | tuple):
-        return {"list": [_encode(item, f"{name}.{index}", tensors) for index, item in enumerate(value)]}
+        return {"list": [_encode(item, f"{name}/{index}", tensors) for index, item in enumerate(value)]}
     if isinstance(value, np.ndarray):
         tensors[name] = np.ascontiguousarray(value)
         return {"array": name}
@@ -173,10 +173,10 @@ def _encode(value: Any, name: str, tensors: dict[str, NDArray[Any]]) -> Any:
 def _decode(tree: Any, name: str, tensors: dict[str, NDArray[Any]], without: Collection[str]) -> Any:
     (kind, inner), *_ = tree.items()
     if kind == "dict":
-        named = ((key, f"{name}.{key}" if name else key, item) for key, item in inner.items())
+        named = ((key, f"{name}/{key}" if name else key, item) for key, item in inner.items())
         return {key: _decode(item, full, tensors, without) for key, full, item in named if full not in without}
     if kind == "list":
-        return [_decode(item, f"{name}.{index}", tensors, without) for index, item in enumerate(inner)]
+        return [_decode(item, f"{name}/{index}", tensors, without) for index, item in enumerate(inner)]
     if kind == "array":
         return tensors[inner].copy()
     if kind == "tensor":
@@ -185,7 +185,7 @@ def _decode(tree: Any, name: str, tensors: dict[str, NDArray[Any]], without: Col
 
 
 def _is_within(name: str, parts: Collection[str]) -> bool:
-    return any(name == part or name.startswith(f"{part}.") for part in parts)
+    return any(name == part or name.startswith(f"{part}/") for part in parts)
 
 
 def _read(path: Path, expected: dict[str, Any]) -> dict[str, NDArray[Any]]:

@@ -54,7 +54,7 @@ def restore_agent(run: Run, task: Task, checkpoint: int | None = None) -> tuple[
         ValueError: the checkpoint is missing or damaged, or belongs to another configuration.
     """
     path = run.checkpoint(checkpoint)
-    state = load_checkpoint(path, without=("agent.memory", "interaction", "recorder"))
+    state = load_checkpoint(path, without=("agent/memory", "interaction", "recorder"))
     entry = find_agent(run.config.agent)
     try:
         config = as_config(entry, run.config.agent_args)

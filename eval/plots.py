@@ -151,7 +151,7 @@ def draw_proportions_over_training(rows: EpisodeRows) -> Figure:
         axes.set_ylim(0, 1)
         _tidy(axes)
     handles, labels = grid.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False)
+    figure.legend(handles, labels, loc="outside right center", frameon=False)
     figure.suptitle(f"Action proportions over training, {rows.name}", fontsize=10)
     figure.supxlabel("environment steps per seed", fontsize=9)
     return figure

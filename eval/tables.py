@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 PAIRS_SHOWN = 12
 """[action, reward] pairs in a table."""
@@ -55,13 +57,17 @@ def print_report(report: dict[str, Any], console: Console) -> None:
     """The report on the terminal."""
     console.print(f"[bold]{escape(headline(report))}[/bold]")
     for grid in report_grids(report):
-        table = Table(title=grid.title, title_justify="left", title_style="bold", caption=grid.note or None)
+        # Text, not markup: "[left, +1]" is a cell, not a style.
+        table = Table(
+            title=Text(grid.title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        )
         for index, heading in enumerate(grid.headings):
-            table.add_column(heading, justify="left" if index == 0 else "right")
+            table.add_column(Text(heading), justify="left" if index == 0 else "right", no_wrap=index == 0)
         for row in grid.rows:
-            table.add_row(*row)
-        console.print()
+            table.add_row(*map(Text, row))
         console.print(table)
+        if grid.note:
+            console.print(grid.note, style="dim")
     for text in warnings_of(report):
         console.print(f"[yellow]warning[/yellow]: {escape(text)}")
 
@@ -96,10 +102,10 @@ def rows_of(report: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
     """Every line of a table with its figures: seeds and all seeds in each mode, then the baselines."""
     for mode, figures in report["modes"].items():
         for index, seed in enumerate(figures["seeds"]):
-            yield f"{mode}, seed {index}", seed
-        yield f"{mode}, all seeds", figures["pooled"]
+            yield f"{mode} {index}", seed
+        yield f"{mode} all", figures["pooled"]
     for name, figures in report["baselines"].items():
-        yield f"baseline {name}", figures["pooled"]
+        yield name, figures["pooled"]
 
 
 def _outcomes(report: dict[str, Any]) -> Grid:
@@ -107,7 +113,7 @@ def _outcomes(report: dict[str, Any]) -> Grid:
     rows = []
     for name, figures in rows_of(report):
         rate = figures["success_rate"]
-        interval = "" if rate is None else "{:.1%} ... {:.1%}".format(*figures["success_interval"])
+        interval = "" if rate is None else "{:.1%} - {:.1%}".format(*figures["success_interval"])
         rows.append(
             [
                 name,
@@ -121,12 +127,13 @@ def _outcomes(report: dict[str, Any]) -> Grid:
         )
     extra_headings = [name.removesuffix("_share").replace("_", " ") for name in extras]
     headings = ["", "episodes", "success", "95% interval", "median length", "mean return", *extra_headings]
-    return Grid("Outcomes", headings, rows)
+    note = "A row per seed of the agent in each mode, all seeds together, then the baselines, all from the same start states."
+    return Grid("Outcomes", headings, rows, note)
 
 
 def _deciles(report: dict[str, Any], key: str, title: str) -> Grid:
     headings = ["", *(f"{percent}%" for percent in range(0, 101, 10))]
-    rows = [[name, *(f"{value:.4g}" for value in figures[key])] for name, figures in rows_of(report)]
+    rows = [[name, *(f"{value:.3g}" for value in figures[key])] for name, figures in rows_of(report)]
     return Grid(title, headings, rows)
 
 
@@ -156,7 +163,7 @@ def _values(report: dict[str, Any]) -> Iterable[Grid]:
             )
             rows.append([name, *(f"{value[key]:.2f}" for key in keys)])
     if rows:
-        headings = ["", "predicted", "followed", "without bootstrap", "mean error", "mean absolute error"]
+        headings = ["", "predicted", "followed", "not bootstrapped", "error", "absolute error"]
         note = (
             f"Discount {report['gamma']:g}. Followed: the discounted rewards that came, and for an episode cut off by "
             "its time limit the discounted prediction for its last state."

@@ -107,7 +107,7 @@ class _Watched:
 
     def step_wait(self) -> Any:
         result = self._venv.step_wait()
-        frame = self._venv.render()[self._column]
+        frame = self._venv.render_column(self._column)
         if not isinstance(frame, np.ndarray) or frame.ndim != 3:
             raise ValueError("this environment draws no pictures (render_mode 'rgb_array')")
         self.frame = frame

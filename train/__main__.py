@@ -6,6 +6,10 @@ import difflib
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 ABOUT = """\
 cartbot: reinforcement learning with simulators of its own
@@ -25,8 +29,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Before numpy and torch read it: many small products, on which threads only wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-    from rich.console import Console
-
     from train.usage import fail
     from train.verbs import VERBS
 
@@ -38,11 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         fail(f"unknown verb {argv[0]!r}; " + (f"did you mean {near[0]!r}?" if near else f"one of {', '.join(VERBS)}"))
         return 2
     try:
-        VERBS[argv[0]](argv[1:], Console(highlight=False))
+        VERBS[argv[0]](argv[1:], _console())
     except SystemExit as stop:  # --help
         return int(stop.code or 0)
     except ValueError as error:
-        fail(str(error))
+        fail(" ".join(str(error).split()))
         return 2
     except KeyboardInterrupt:
         return 130
@@ -57,6 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         fail(str(error))
         return error.exit_status
     return 0
+
+
+def _console() -> Console:
+    """Where there is no terminal, lines may be longer than one."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=140)
 
 
 def _failure(error: Exception) -> str:

@@ -61,12 +61,12 @@ class CsvLog:
 class TrainingLog:
     """All logs of a run."""
 
-    def __init__(self, folder: Path, table: ActionTable):
+    def __init__(self, folder: Path, table: ActionTable, metric_names: Sequence[str]):
         from torch.utils.tensorboard.writer import SummaryWriter  # a second of imports that only training needs
 
         self.metrics = CsvLog(folder / "metrics.csv")
         self.episodes = CsvLog(folder / "episodes.csv")
-        self._table = table
+        self._table, self._metric_names = table, metric_names
         self._board = SummaryWriter(str(folder / "tensorboard"))
 
     def episode(self, episode: Episode) -> None:
@@ -101,7 +101,7 @@ class TrainingLog:
             figures = {
                 "return": np.mean([e.total_reward for e in episodes]) if episodes else np.nan,
                 "length": np.mean([e.length for e in episodes]) if episodes else np.nan,
-                **{name: values[seed] for name, values in metrics.items()},
+                **{name: metrics[name][seed] if name in metrics else np.nan for name in self._metric_names},
             }
             counts = (
                 np.sum([e.action_counts for e in episodes], axis=0) if episodes else np.zeros(len(self._table.names))

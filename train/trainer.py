@@ -104,7 +104,7 @@ def train(
             explore=True,
             meanwhile=agent.update,
         )
-        session = _Session(run, agent, interaction, EpisodeRecorder(table), TrainingLog(run.folder, table))
+        session = _Session(run, agent, interaction, EpisodeRecorder(table), TrainingLog(run.folder, table, agent.metric_names))
         try:
             if resume:
                 session.load()

@@ -122,9 +122,8 @@ def _one_line(event: tyro_errors.ParseErrorEvent, flags: Sequence[str], prog: st
         flag = event.argument.lowered.name_or_flags[0]
         return f"{flag} is {event.value!r}; {nearest(event.value, event.choices)}"
     if isinstance(event, tyro_errors.MissingArgs):
-        missing = ", ".join(
-            one.arg.lowered.metavar or one.arg.lowered.name_or_flags[0] for one in event.missing_arguments
-        )
+        lowered = [one.arg.lowered for one in event.missing_arguments]
+        missing = ", ".join(arg.metavar or arg.name_or_flags[0] for arg in lowered)
         return f"missing: {missing}; see {prog} --help"
     try:
         title, contents = tyro_errors._render(event)

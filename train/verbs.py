@@ -20,7 +20,7 @@ from agents.registry import AGENTS, find_agent
 from train import usage
 from train.usage import UsageError
 
-RunName = Annotated[str, tyro.conf.Positional]
+RunName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +212,7 @@ def evaluate(argv: Sequence[str], console: Console) -> None:
 class PlotSettings:
     """Draw learning curves, and how action proportions changed over training."""
 
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional]
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN...")]
     """Folders of runs, or `latest`."""
     out: str | None = None
     """File for the learning curve: .png, .svg or .pdf. Default: RUN/plots/, with the action proportions of each run."""
@@ -222,7 +222,7 @@ def plot(argv: Sequence[str], console: Console) -> None:
     """Draw learning curves, and how action proportions changed over training."""
     settings = usage.parse(PlotSettings, argv, prog="cartbot plot", description=plot.__doc__ or "")
     if not settings.runs:
-        raise UsageError("which run? cartbot plot RUN..., or `cartbot plot latest`")
+        raise UsageError("missing: RUN; cartbot plot RUN..., or `cartbot plot latest`")
     from eval import plots
     from eval.runs import find_run
 

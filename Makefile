@@ -1,0 +1,44 @@
+# make demo: from nothing to a trained agent, a report, plots and a video.   make test: all tests.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_ENV := CartPole3D-v0
+DEMO_STEPS := 60000
+
+.PHONY: demo test lint results clean
+
+# A stamp per set of dependencies: they are installed again only when what they are made from has changed.
+$(VENV)/.run: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+demo: $(VENV)/.run
+	$(BIN)/cartbot train dqn --env $(DEMO_ENV) --steps $(DEMO_STEPS) --seeds 4
+	$(BIN)/cartbot eval latest --episodes 50
+	$(BIN)/cartbot plot latest
+	$(BIN)/cartbot record latest --episodes 3
+
+test: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+# The tables of the README, anew: half an hour or so on two cores.
+results: $(VENV)/.run
+	$(BIN)/cartbot train dqn --env CartPole3D-v0 --steps 250000 --seeds 4 --run runs/results-cartpole3d
+	$(BIN)/cartbot eval runs/results-cartpole3d --episodes 1000
+	$(BIN)/cartbot train dqn --env CartPole-v1 --steps 50000 --seeds 4 --run runs/results-cartpole
+	$(BIN)/cartbot eval runs/results-cartpole --episodes 100
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

@@ -1,0 +1,41 @@
+"""An environment that goes wrong on request, for tests of what then happens."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+
+class Broken(gym.Env[np.ndarray, int]):
+    """Its second column's process goes wrong in its first step, by `trouble`."""
+
+    def __init__(self, trouble: str = "none"):
+        self.trouble = trouble
+        self.observation_space = gym.spaces.Box(-1, 1, (2,), np.float32)
+        self.action_space = gym.spaces.Discrete(2)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.column = seed
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        if self.column == 1:
+            if self.trouble == "raise":
+                raise KeyError("no such gear")
+            if self.trouble == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.trouble == "hang":
+                time.sleep(600)
+        obs = np.full(2, np.nan if self.trouble == "nan" else 0.0, np.float32)
+        return obs, 0.0, False, False, {}
+
+
+gym.register("Broken-v0", Broken, disable_env_checker=True)
