@@ -225,6 +225,8 @@ def check_task(task: Task) -> None:
 class Bandit:
     """A rule, chosen by the class of its config, and what it knows of the arms of each column."""
 
+    metric_names: tuple[str, ...] = ("reward", "best_value")
+
     def __init__(self, config: Config, task: Task, seeds: Sequence[np.random.SeedSequence], device: torch.device):
         check_task(task)
         assert isinstance(task.action_space, gym.spaces.Discrete)
@@ -254,7 +256,7 @@ class Bandit:
         counts, values = updated(self.counts, self.values, arm, reward, getattr(self.config, "step_size", 0.0))
         self.counts = torch.where(running.unsqueeze(-1), counts, self.counts)
         self.values = torch.where(running.unsqueeze(-1), values, self.values)
-        self.binary &= ~running | (reward == 0) | (reward == 1)
+        self.binary = self.binary & (~running | (reward == 0) | (reward == 1))
         self._tally.add(reward=reward.mean(-1), best_value=self.values.amax(-1).mean(-1))
 
     def update(self) -> None:

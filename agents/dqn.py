@@ -32,11 +32,11 @@ class DQNConfig:
 
     gamma: float = 0.99
     """Discount per environment step, in [0, 1]."""
-    lr: float = 5e-4
+    lr: float = 1e-3
     """Learning rate of Adam."""
     hidden: tuple[int, ...] = (128, 128)
     """Units of each hidden layer."""
-    batch_size: int = 128
+    batch_size: int = 64
     """Transitions per update and seed."""
     memory_size: int = 200_000
     """Transitions kept per seed. 0: learn from each step as it comes, and never again."""
@@ -44,11 +44,11 @@ class DQNConfig:
     """Environment steps per seed before the first update."""
     steps_per_update: int = 4
     """Environment steps per seed for each update."""
-    target_interval: int = 250
+    target_interval: int = 1
     """Updates between moves of the target network towards the online one. 0: no target network."""
-    target_tau: float = 1.0
+    target_tau: float = 0.02
     """How far such a move goes, in (0, 1]: 1 copies, less blends."""
-    average_tau: float = 0.002
+    average_tau: float = 0.001
     """Share by which a slow average of the weights, the greedy policy, follows them at each update; 1: no average."""
     double: bool = True
     """Choose the next action by the online network and value it by the target network."""
@@ -58,7 +58,7 @@ class DQNConfig:
     """"epsilon": a random action now and then. "rho": probability proportional to a power of the value."""
     epsilon_start: float = 1.0
     """Share of random actions at first."""
-    epsilon_end: float = 0.02
+    epsilon_end: float = 0.2
     """Share of random actions after the ramp."""
     rho_start: float = 0.5
     """Power of the values at first: small explores."""
@@ -153,6 +153,9 @@ class DQN:
             task.envs,
             device,
         )
+        bound = torch.full((self.seeds, 1), np.inf if config.gamma == 1 else 0.0, device=device)
+        self._reachable = (-bound, bound)
+        """Least and greatest value that the rewards seen so far could add up to, each [S, 1]."""
         self.steps = 0
         self.updates = 0
         self._latest: Step | None = None
@@ -182,6 +185,7 @@ class DQN:
     def observe(self, step: Step) -> None:
         self.steps += step.reward.shape[1]
         self.encoder.observe(torch.as_tensor(step.obs, device=self.device))
+        self._widen_reachable(step.reward)
         if self.config.memory_size:
             self.memory.add(step)
         else:
@@ -207,7 +211,8 @@ class DQN:
             target_params = self.target if config.target_interval else self.params
             next_target_q = self.q_values(target_params, batch.next_obs)
             next_online_q = self.q_values(self.params, batch.next_obs) if config.double else None
-            target = td_target(batch.reward, next_value(next_target_q, next_online_q), batch.bootstrap)
+            following = next_value(next_target_q, next_online_q).clamp(*self._reachable)
+            target = td_target(batch.reward, following, batch.bootstrap)
         chosen = (batch.action - self._first_action).unsqueeze(-1)
         q = self.q_values(self.params, batch.obs).gather(-1, chosen).squeeze(-1)  # [S, B]
         error = torch.nn.functional.smooth_l1_loss(q, target, reduction="none")
@@ -222,6 +227,20 @@ class DQN:
         # Early on the average is short, so that it does not hold on to the initial weights.
         blend(self.average, self.params, max(config.average_tau, 1 / self.updates))
         self._tally.add(loss=loss.detach(), q=q.detach().mean(-1), grad_norm=norm)
+
+    def _widen_reachable(self, reward: NDArray[np.floating]) -> None:
+        """Takes rewards [S, E] into the bounds of what any policy could reach.
+
+        Values grow by learning from each other; where they have grown beyond what the best reward for ever would be
+        worth, they are certainly wrong, and would go on growing.
+        """
+        if self.config.gamma == 1:
+            return  # no bound but infinity
+        low, high = self._reachable
+        horizon = 1 / (1 - self.config.gamma)
+        bound = np.stack([reward.min(1), reward.max(1)]) * horizon
+        new_low, new_high = torch.as_tensor(bound, dtype=torch.float32, device=self.device).unsqueeze(-1)
+        self._reachable = (torch.minimum(low, new_low), torch.maximum(high, new_high))
 
     def _online_batch(self, step: Step) -> Batch:
         """The latest step of the E columns as a batch: what there is to learn from without a memory."""
@@ -269,6 +288,7 @@ class DQN:
             "memory": self.memory.state_dict(),
             "explore_streams": self._explore_streams.state_dict(),
             "replay_streams": self._replay_streams.state_dict(),
+            "reachable": list(self._reachable),
             "steps": self.steps,
             "updates": self.updates,
             "tally": self._tally.state_dict(),
@@ -284,5 +304,7 @@ class DQN:
             self.memory.load_state_dict(state["memory"])
         self._explore_streams.load_state_dict(state["explore_streams"])
         self._replay_streams.load_state_dict(state["replay_streams"])
+        low, high = (bound.to(self.device) for bound in state["reachable"])
+        self._reachable = (low, high)
         self.steps, self.updates = int(state["steps"]), int(state["updates"])
         self._tally.load_state_dict(state["tally"])
