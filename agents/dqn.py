@@ -33,7 +33,9 @@ class DQNConfig:
     gamma: float = 0.99
     """Discount per environment step, in [0, 1]."""
     lr: float = 1e-3
-    """Learning rate of Adam."""
+    """Learning rate of Adam at first."""
+    lr_half_steps: int = 0
+    """Environment steps per seed after which the learning rate is half, after twice as many a third ... 0: constant."""
     hidden: tuple[int, ...] = (128, 128)
     """Units of each hidden layer."""
     batch_size: int = 64
@@ -76,6 +78,7 @@ class DQNConfig:
             self,
             gamma=(0, 1),
             lr=(1e-8, 1),
+            lr_half_steps=(0, 1e12),
             batch_size=(1, 1_000_000),
             memory_size=(0, 1e9),
             learning_starts=(0, 1e9),
@@ -220,7 +223,7 @@ class DQN:
         self.optimizer.zero_grad()
         loss.sum().backward()  # over seeds the sum: no seed's gradient depends on how many there are
         norm = clip_gradients(list(self.params.values()), config.max_grad_norm)
-        self.optimizer.step()
+        self.optimizer.step(self.lr)
         self.updates += 1
         if config.target_interval and self.updates % config.target_interval == 0:
             blend(self.target, self.params, config.target_tau)
@@ -257,6 +260,12 @@ class DQN:
             bootstrap=self.config.gamma * goes_on,
             weight=torch.ones_like(reward),
         )
+
+    @property
+    def lr(self) -> float:
+        """Learning rate now."""
+        c = self.config
+        return c.lr / (1 + self.steps / c.lr_half_steps) if c.lr_half_steps else c.lr
 
     @property
     def epsilon(self) -> float:

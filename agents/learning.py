@@ -26,7 +26,10 @@ class Adam:
     def zero_grad(self) -> None:
         self._adam.zero_grad(set_to_none=True)
 
-    def step(self) -> None:
+    def step(self, lr: float | None = None) -> None:
+        """Moves the parameters along their gradients, from now on with the learning rate `lr` if it is given."""
+        if lr is not None:
+            self._adam.param_groups[0]["lr"] = lr
         self._adam.step()
 
     def state_dict(self) -> dict[str, Any]:

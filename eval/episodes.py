@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -166,6 +167,27 @@ class EpisodeRecorder:
         self._actions[:longest], self._rewards[:longest] = state["actions"], state["rewards"]
         self._saturated, self._length, self._finished = state["saturated"], state["length"], state["finished"]
         self._steps = int(state["steps"])
+
+
+def format_pairs(pairs: Counter[tuple[int, float]], names: Sequence[str]) -> str:
+    """[action, reward] counts as a cell of a CSV file: `forward +1 x 23; left +0 x 4`; empty if there are too many."""
+    if len(pairs) > 4 * len(names):
+        return ""
+    return "; ".join(f"{names[action]} {reward:+g} x {count}" for (action, reward), count in sorted(pairs.items()))
+
+
+def parse_pairs(text: str) -> Counter[tuple[str, float]]:
+    """What `format_pairs` wrote; damaged parts are passed over."""
+    counts: Counter[tuple[str, float]] = Counter()
+    for part in text.split("; "):
+        words = part.rsplit(" ", 3)
+        try:
+            action, reward, times, count = words
+            if times == "x":
+                counts[action, float(reward)] += int(count)
+        except ValueError:
+            continue
+    return counts
 
 
 def _plain(value: Any) -> Any:

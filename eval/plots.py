@@ -120,7 +120,7 @@ def draw_learning_curves(runs: Sequence[EpisodeRows]) -> Figure:
     axes.set(xlabel="environment steps per seed", ylabel="return of training episodes")
     axes.set_title(f"Learning curve, {runs[0].env}: interquartile mean, 95% band over seeds", loc="left", fontsize=10)
     axes.legend(frameon=False)
-    _tidy(axes)
+    tidy(axes)
     return figure
 
 
@@ -149,7 +149,7 @@ def draw_proportions_over_training(rows: EpisodeRows) -> Figure:
             )
         axes.set_title(f"seed {seed}", loc="left", fontsize=9)
         axes.set_ylim(0, 1)
-        _tidy(axes)
+        tidy(axes)
     handles, labels = grid.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", frameon=False)
     figure.suptitle(f"Action proportions over training, {rows.name}", fontsize=10)
@@ -182,7 +182,7 @@ def draw_proportions(report: dict[str, Any]) -> Figure:
     axes.set(ylabel="share of actions", ylim=(0, 1))
     axes.set_title(f"Action proportions in evaluation, {report['agent']} on {report['env']}", loc="left", fontsize=10)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    _tidy(axes)
+    tidy(axes)
     return figure
 
 
@@ -223,6 +223,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
     return path
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+    """Takes away what no eye needs."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6)

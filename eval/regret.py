@@ -7,12 +7,13 @@ T. L. Lai and Herbert Robbins, Asymptotically efficient adaptive allocation rule
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import rel_entr
 
-Array = NDArray[np.floating]
+Array = NDArray[Any]
 
 
 def bernoulli_divergence(p: Array, q: Array) -> Array:

@@ -16,6 +16,11 @@ CONFIDENCE = 0.95
 RESAMPLES = 2_000
 
 
+def tails() -> tuple[float, float]:
+    """The quantiles between which CONFIDENCE lies."""
+    return (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
+
+
 def deciles(values: ArrayLike) -> list[float]:
     """The 0th, 10th ... 100th percentile: 11 numbers."""
     return np.percentile(np.asarray(values, float), np.arange(0, 101, 10)).tolist()
@@ -39,7 +44,7 @@ def share_interval(successes: Sequence[Sequence[bool]], rng: np.random.Generator
     shares = np.array([np.mean(seed) for seed in successes])
     chosen = rng.integers(len(counts), size=(RESAMPLES, len(counts)))
     drawn = rng.binomial(counts[chosen], shares[chosen])  # [RESAMPLES, S]
-    low, high = np.quantile(drawn.sum(1) / counts[chosen].sum(1), _tails())
+    low, high = np.quantile(drawn.sum(1) / counts[chosen].sum(1), tails())
     return float(low), float(high)
 
 
@@ -52,9 +57,34 @@ def seed_band(values: NDArray[np.floating], rng: np.random.Generator) -> tuple[N
     """Interquartile mean over seeds and its 95% bootstrap band: [S, T] -> three arrays [T]."""
     seeds = len(values)
     resampled = values[rng.integers(seeds, size=(RESAMPLES, seeds))]  # [RESAMPLES, S, T]
-    low, high = np.quantile(interquartile_mean(resampled, axis=1), _tails(), axis=0)
+    low, high = np.quantile(interquartile_mean(resampled, axis=1), tails(), axis=0)
     return interquartile_mean(values), low, high
 
 
-def _tails() -> tuple[float, float]:
-    return (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
+def seed_interval(values: NDArray[np.floating], rng: np.random.Generator) -> tuple[NDArray[np.floating], ...]:
+    """95% bootstrap interval over seeds of their mean: [S, T] -> two arrays [T]."""
+    seeds = len(values)
+    resampled = values[rng.integers(seeds, size=(RESAMPLES, seeds))].mean(1)  # [RESAMPLES, T]
+    low, high = np.quantile(resampled, tails(), axis=0)
+    return low, high
+
+
+def improvement_probability(
+    ours: NDArray[np.floating], theirs: NDArray[np.floating], rng: np.random.Generator
+) -> tuple[float, float, float]:
+    """Probability that a run of ours beats one of theirs, ties counting half, with its 95% bootstrap interval.
+
+    Args:
+        ours: a score per seed, [S].
+        theirs: a score per seed, [S'].
+        rng: for the resampling, of both sides' seeds.
+    """
+
+    def share(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:
+        difference = a[..., :, None] - b[..., None, :]
+        return ((difference > 0) + 0.5 * (difference == 0)).mean((-2, -1))
+
+    a = ours[rng.integers(len(ours), size=(RESAMPLES, len(ours)))]
+    b = theirs[rng.integers(len(theirs), size=(RESAMPLES, len(theirs)))]
+    low, high = np.quantile(share(a, b), tails())
+    return float(share(ours, theirs)), float(low), float(high)

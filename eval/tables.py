@@ -57,19 +57,22 @@ def print_report(report: dict[str, Any], console: Console) -> None:
     """The report on the terminal."""
     console.print(f"[bold]{escape(headline(report))}[/bold]")
     for grid in report_grids(report):
-        # Text, not markup: "[left, +1]" is a cell, not a style.
-        table = Table(
-            title=Text(grid.title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
-        )
-        for index, heading in enumerate(grid.headings):
-            table.add_column(Text(heading), justify="left" if index == 0 else "right", no_wrap=index == 0)
-        for row in grid.rows:
-            table.add_row(*map(Text, row))
-        console.print(table)
-        if grid.note:
-            console.print(grid.note, style="dim")
+        print_grid(grid, console)
     for text in warnings_of(report):
         console.print(f"[yellow]warning[/yellow]: {escape(text)}")
+
+
+def print_grid(grid: Grid, console: Console) -> None:
+    """A table on the terminal."""
+    console.print(Text(grid.title, style="bold"))  # Text, not markup: "[left, +1]" is a cell, not a style
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for index, heading in enumerate(grid.headings):
+        table.add_column(Text(heading), justify="left" if index == 0 else "right", no_wrap=index == 0)
+    for row in grid.rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
+    if grid.note:
+        console.print(grid.note, style="dim")
 
 
 def markdown_report(report: dict[str, Any]) -> str:
@@ -127,7 +130,9 @@ def _outcomes(report: dict[str, Any]) -> Grid:
         )
     extra_headings = [name.removesuffix("_share").replace("_", " ") for name in extras]
     headings = ["", "episodes", "success", "95% interval", "median length", "mean return", *extra_headings]
-    note = "A row per seed of the agent in each mode, all seeds together, then the baselines, all from the same start states."
+    note = (
+        "A row per seed of the agent in each mode, and all seeds; then the baselines, on the same start states."
+    )
     return Grid("Outcomes", headings, rows, note)
 
 

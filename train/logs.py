@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.episodes import Episode
+from eval.episodes import Episode, format_pairs
 from eval.tasks import ActionTable
 
 
@@ -83,6 +83,7 @@ class TrainingLog:
             "success": "" if success is None else int(success),
         }
         row |= {f"action:{name}": n for name, n in zip(self._table.names, episode.action_counts, strict=True)}
+        row["action_rewards"] = format_pairs(episode.action_rewards, self._table.names)
         self.episodes.write(row)
 
     def figures(

@@ -101,7 +101,7 @@ def _flags(target: type[Any]) -> list[str]:
     flags = ["--help"]
     for field in dataclasses.fields(target):
         inner: Any = getattr(field.type, "__origin__", field.type)  # what an Annotated[...] is about
-        if dataclasses.is_dataclass(inner):
+        if isinstance(inner, type) and dataclasses.is_dataclass(inner):
             flags += _flags(inner)
         else:
             flags.append("--" + field.name.replace("_", "-"))

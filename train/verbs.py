@@ -303,6 +303,32 @@ def show_list(argv: Sequence[str], console: Console) -> None:
     console.print(envs)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CompareSettings:
+    """Put evaluated runs side by side."""
+
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN...")]
+    """Folders of runs that `cartbot eval` has been through."""
+    out: str = "performance-profiles.png"
+    """File for the performance profiles: .png, .svg or .pdf."""
+
+
+def compare(argv: Sequence[str], console: Console) -> None:
+    """Put evaluated runs side by side: outcomes, who probably beats whom, what each does."""
+    settings = usage.parse(CompareSettings, argv, prog="cartbot compare", description=compare.__doc__ or "")
+    if not settings.runs:
+        raise UsageError("missing: RUN; cartbot compare RUN...")
+    from eval.compare import comparison_grids, draw_profiles, read_contestant
+    from eval.plots import save_figure
+    from eval.runs import find_run
+    from eval.tables import print_grid
+
+    contestants = [read_contestant(find_run(name)) for name in settings.runs]
+    for grid in comparison_grids(contestants):
+        print_grid(grid, console)
+    _say_made(console, [save_figure(draw_profiles(contestants), Path(settings.out))])
+
+
 @dataclass(frozen=True)
 class _NoSettings:
     """Nothing to set."""
@@ -314,6 +340,7 @@ VERBS = {
     "eval": evaluate,
     "plot": plot,
     "record": record,
+    "compare": compare,
     "list": show_list,
 }
 

@@ -1,0 +1,186 @@
+"""Runs side by side: outcomes with their spread over seeds, who probably beats whom, and what each does.
+
+Sources: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice" (2021) for interquartile
+means, performance profiles and the probability of improvement.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from eval.episodes import parse_pairs
+from eval.plots import COLOURS, LINES, tidy
+from eval.runs import Run
+from eval.stats import improvement_probability, seed_interval
+from eval.tables import Grid
+
+TRAINING_EPISODES = 200
+"""Episodes of a seed at the beginning and at the end of training that are counted."""
+PAIRS_SHOWN = 12
+PROFILE_POINTS = 101
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contestant:
+    """An evaluated run."""
+
+    name: str
+    report: dict[str, Any]
+    returns: list[NDArray[np.float64]]
+    """Greedy returns of each seed."""
+    training: Path
+    """Its `episodes.csv` of training."""
+
+    @property
+    def seed_means(self) -> NDArray[np.float64]:
+        """Mean greedy return of each seed, [S]."""
+        return np.array([one.mean() for one in self.returns])
+
+
+def read_contestant(run: Run) -> Contestant:
+    """What `cartbot eval` left in a run's folder.
+
+    Raises:
+        ValueError: the run was not evaluated yet, or the files are damaged.
+    """
+    folder = run.eval_folder
+    try:
+        report = json.loads((folder / "report.json").read_text())
+        seeds: dict[int, list[float]] = {}
+        with open(folder / "episodes.csv", newline="") as file:
+            for row in csv.DictReader(file):
+                if row["mode"] == "greedy":
+                    seeds.setdefault(int(row["seed"]), []).append(float(row["return"]))
+        if not seeds or "modes" not in report:
+            raise ValueError("nothing in it")
+    except FileNotFoundError:
+        raise ValueError(f"{run.folder} was not evaluated yet: cartbot eval {run.folder}") from None
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise ValueError(f"{folder} is damaged ({error}); make it anew: cartbot eval {run.folder}") from None
+    returns = [np.array(seeds[seed]) for seed in sorted(seeds)]
+    training = run.folder / "episodes.csv"
+    return Contestant(name=run.folder.resolve().name, report=report, returns=returns, training=training)
+
+
+def comparison_grids(contestants: Sequence[Contestant]) -> list[Grid]:
+    """All tables of a comparison."""
+    grids = [_outcomes(contestants)]
+    if len(contestants) > 1:
+        grids.append(_improvement(contestants))
+    for contestant in contestants:
+        greedy = contestant.report["modes"]["greedy"]["pooled"]
+        pairs = [(pair["action"], pair["reward"], pair["count"]) for pair in greedy["action_reward_counts"]]
+        grids.append(_pairs(f"{contestant.name}: [action, reward], greedy", pairs))
+        for title, counts in training_pairs(contestant.training):
+            grids.append(_pairs(f"{contestant.name}: [action, reward], {title}", counts))
+    grids += _proportions(contestants)
+    return grids
+
+
+def training_pairs(path: Path) -> list[tuple[str, list[tuple[str, float, int]]]]:
+    """[action, reward] counts of the first and the last episodes of training; empty for a run that did not learn."""
+    seeds: dict[str, list[str]] = {}
+    try:
+        with open(path, newline="", errors="replace") as file:
+            for row in csv.DictReader(line.replace("\0", "") for line in file):
+                seeds.setdefault(row.get("seed") or "", []).append(row.get("action_rewards") or "")
+    except (OSError, csv.Error):
+        return []
+    found = []
+    for title, cut in (
+        (f"first {TRAINING_EPISODES} training episodes of each seed", slice(None, TRAINING_EPISODES)),
+        (f"last {TRAINING_EPISODES} training episodes of each seed", slice(-TRAINING_EPISODES, None)),
+    ):
+        counts: Counter[tuple[str, float]] = Counter()
+        for rows in seeds.values():
+            for text in rows[cut]:
+                counts.update(parse_pairs(text))
+        if counts:
+            found.append((title, [(action, reward, count) for (action, reward), count in counts.most_common()]))
+    return found
+
+
+def draw_profiles(contestants: Sequence[Contestant]) -> Figure:
+    """The share of greedy episodes that return more than tau, against tau, with 95% bands over seeds."""
+    everything = np.concatenate([returns for one in contestants for returns in one.returns])
+    tau = np.linspace(everything.min(), everything.max(), PROFILE_POINTS)
+    figure, axes = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
+    for index, contestant in enumerate(contestants):
+        shares = np.array([(returns[:, None] > tau).mean(0) for returns in contestant.returns])  # [S, T]
+        low, high = seed_interval(shares, np.random.default_rng(0))
+        colour = COLOURS[index % len(COLOURS)]
+        axes.fill_between(tau, low, high, color=colour, alpha=0.2, linewidth=0)
+        axes.plot(
+            tau, shares.mean(0), color=colour, linestyle=LINES[index % len(LINES)], linewidth=2, label=contestant.name
+        )
+    axes.set(xlabel="return tau", ylabel="share of episodes above tau", ylim=(0, 1.02))
+    axes.set_title("Performance profiles, greedy: mean and 95% band over seeds", loc="left", fontsize=10)
+    axes.legend(frameon=False)
+    tidy(axes)
+    return figure
+
+
+def _outcomes(contestants: Sequence[Contestant]) -> Grid:
+    rows = []
+    for one in contestants:
+        report, greedy = one.report, one.report["modes"]["greedy"]["pooled"]
+        low, high = seed_interval(one.seed_means[:, None], np.random.default_rng(0))
+        blocked = greedy["success_rate"]
+        rows.append(
+            [
+                one.name,
+                f"{report['agent']} ({report['library']})",
+                f"{report['env']}, {report['world']}",
+                f"{report['checkpoint_step']:,}",
+                f"{len(one.returns)} x {report['episodes_per_seed']}",
+                "-" if blocked is None else f"{blocked:.1%}",
+                f"{one.seed_means.mean():.1f}",
+                f"{low[0]:.1f} - {high[0]:.1f}",
+                f"{one.seed_means.min():.1f}",
+                f"{greedy['return_deciles'][5]:.0f}",
+                f"{greedy['return_deciles'][10]:.0f}",
+            ]
+        )
+    headings = ["run", "agent", "env", "step", "seeds", "success", "mean", "95%", "worst seed", "median", "best"]
+    return Grid("Greedy returns", headings, rows, "95%: bootstrap over seeds of their mean returns.")
+
+
+def _improvement(contestants: Sequence[Contestant]) -> Grid:
+    rows = []
+    for one in contestants:
+        cells = []
+        for other in contestants:
+            if one is other:
+                cells.append("-")
+                continue
+            share, low, high = improvement_probability(one.seed_means, other.seed_means, np.random.default_rng(0))
+            cells.append(f"{share:.2f} ({low:.2f}-{high:.2f})")
+        rows.append([one.name, *cells])
+    note = "Probability that a seed of the row's run returns more than one of the column's; 95% bootstrap over seeds."
+    return Grid("Probability of improvement", ["", *(one.name for one in contestants)], rows, note)
+
+
+def _pairs(title: str, pairs: Sequence[tuple[str, float, int]]) -> Grid:
+    rows = [[f"[{action}, {reward:+g}]", f"{count:,}"] for action, reward, count in pairs[:PAIRS_SHOWN]]
+    return Grid(title, ["pair", "count"], rows)
+
+
+def _proportions(contestants: Sequence[Contestant]) -> list[Grid]:
+    """Action proportions of runs that share their actions, a table for each set of actions."""
+    tables: dict[tuple[str, ...], list[list[str]]] = {}
+    for one in contestants:
+        greedy = one.report["modes"]["greedy"]["pooled"]
+        names = tuple(greedy["action_names"])
+        tables.setdefault(names, []).append([one.name, *(f"{share:.3f}" for share in greedy["action_proportions"])])
+    return [Grid("Action proportions, greedy", ["run", *names], rows) for names, rows in tables.items()]
