@@ -34,7 +34,7 @@ class DQNConfig:
     """Discount per environment step, in [0, 1]."""
     lr: float = 1e-3
     """Learning rate of Adam at first."""
-    lr_half_steps: int = 0
+    lr_half_steps: int = 100_000
     """Environment steps per seed after which the learning rate is half, after twice as many a third ... 0: constant."""
     hidden: tuple[int, ...] = (128, 128)
     """Units of each hidden layer."""
@@ -60,7 +60,7 @@ class DQNConfig:
     """"epsilon": a random action now and then. "rho": probability proportional to a power of the value."""
     epsilon_start: float = 1.0
     """Share of random actions at first."""
-    epsilon_end: float = 0.2
+    epsilon_end: float = 0.1
     """Share of random actions after the ramp."""
     rho_start: float = 0.5
     """Power of the values at first: small explores."""

@@ -126,7 +126,7 @@ class BulletCartPole:
     def close(self) -> None:
         """Disconnects the physics client. Harmless when done twice."""
         if self._client >= 0:
-            with contextlib.suppress(self._bullet.error):
+            with contextlib.suppress(self._bullet.error), _silenced():
                 self._bullet.disconnect(physicsClientId=self._client)
             self._client = -1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,7 +13,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from envs.bullet import BODIES, POSE, BulletCartPole
+from envs.bullet import BODIES, POSE, TIMESTEP, BulletCartPole
 from envs.cartpole3d_drawing import draw_scene
 from envs.keywords import config_from
 
@@ -231,6 +232,8 @@ class CartPole3D(gym.Env[NDArray[Any], Any]):
             self._world.write_poses(self._poses[repeat])
             if config.observation == "pixels":
                 pixels.append(self._photograph())
+        if self.render_mode == "human":
+            time.sleep(config.repeats * config.steps_per_repeat * TIMESTEP)  # at most as fast as it would really be
         self._steps += 1
         latest = self._poses[-1]
         terminated = has_fallen(latest, config)

@@ -75,9 +75,9 @@ class DriveBotConfig:
     """Mean of what is added to a true distance, m."""
     noise_deviation: float = 0.01
     """Standard deviation of it, m."""
-    reading_mean: float = 1.28
+    reading_mean: float = 0.8
     """What "standardised" subtracts, m; the mean of readings on track1 under the rule "towards the furthest"."""
-    reading_deviation: float = 0.93
+    reading_deviation: float = 0.3
     """What "standardised" divides by, m; their deviation."""
     checkpoint_spacing: float = 2.0
     """Metres along the circuit between checkpoints; a lap is divided evenly."""

@@ -78,7 +78,7 @@ class SonarOrdering(_Scalar):
 class StandardisedSonars(_Scalar):
     """Readings less `mean`, over `deviation` (m): float32 Box."""
 
-    def __init__(self, env: gym.Env[Any, Any], mean: float = 1.28, deviation: float = 0.93):
+    def __init__(self, env: gym.Env[Any, Any], mean: float = 0.8, deviation: float = 0.3):
         super().__init__(env, _standardised(env.observation_space, mean, deviation))
 
 
@@ -155,7 +155,7 @@ class VectorSonarOrdering(_Vector):
 class VectorStandardisedSonars(_Vector):
     """`StandardisedSonars` of all columns."""
 
-    def __init__(self, env: VectorEnv[Any, Any, Any], mean: float = 1.28, deviation: float = 0.93):
+    def __init__(self, env: VectorEnv[Any, Any, Any], mean: float = 0.8, deviation: float = 0.3):
         super().__init__(env, _standardised(env.single_observation_space, mean, deviation))
 
 

@@ -104,7 +104,8 @@ def train(
             explore=True,
             meanwhile=agent.update,
         )
-        session = _Session(run, agent, interaction, EpisodeRecorder(table), TrainingLog(run.folder, table, agent.metric_names))
+        log = TrainingLog(run.folder, table, agent.metric_names)
+        session = _Session(run, agent, interaction, EpisodeRecorder(table), log)
         try:
             if resume:
                 session.load()

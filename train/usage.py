@@ -6,7 +6,6 @@ import dataclasses
 import difflib
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
@@ -146,13 +145,13 @@ def _of_field(field: dataclasses.Field[Any], value: Any, where: str) -> Any:
     return value
 
 
-def config_path(argv: Sequence[str]) -> Path | None:
-    """The file of a `--config` among the flags, which is read before the others."""
+def early_value(flag: str, argv: Sequence[str]) -> str | None:
+    """The value of a flag that must be known before the others are parsed, since it changes their defaults."""
     for index, word in enumerate(argv):
-        if word == "--config" and index + 1 < len(argv):
-            return Path(argv[index + 1])
-        if word.startswith("--config="):
-            return Path(word.partition("=")[2])
+        if word == flag and index + 1 < len(argv):
+            return argv[index + 1]
+        if word.startswith(f"{flag}="):
+            return word.partition("=")[2]
     return None
 
 

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from agents.registry import AGENTS, find_agent
 from train import usage
+from train.tuned import tuned_fields
 from train.usage import UsageError
 
 RunName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -351,13 +352,15 @@ def _train_settings(agent: str, argv: Sequence[str]) -> tuple[TrainSettings, Any
     run_values: dict[str, Any] = {}
     agent_values: dict[str, Any] = {}
     env_args: dict[str, Any] = {}
-    path = usage.config_path(argv)
+    path = usage.early_value("--config", argv)
     if path is not None:
-        run_values, agent_values = usage.from_toml(str(path), (TrainSettings, config_class))
+        run_values, agent_values = usage.from_toml(path, (TrainSettings, config_class))
         given = run_values.pop("env_args", {})
         if not isinstance(given, dict):
             raise UsageError(f"--config {path}: env_args is {given!r}; expected a table: env_args = {{key = value}}")
         env_args = given
+    env = usage.early_value("--env", argv) or run_values.get("env", "")
+    agent_values = {**tuned_fields(agent, env), **agent_values}
     flat = tyro.conf.OmitArgPrefixes
     both = dataclasses.make_dataclass(
         "Flags", [("settings", flat[TrainSettings]), ("agent", flat[config_class])], frozen=True, kw_only=True

@@ -1,0 +1,21 @@
+"""Settings of agents that suit particular environments better than the agents' own defaults.
+
+They stand between those defaults and what a config file or a flag says; `cartbot train AGENT --env ID --help` shows
+them. How they were found is told in the README.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+TUNED: dict[str, dict[str, dict[str, Any]]] = {
+    "dqn": {
+        "CartPole-v1": {"n_step": 5, "lr_half_steps": 20_000, "epsilon_end": 0.2},
+    },
+}
+"""Agent, environment, fields."""
+
+
+def tuned_fields(agent: str, env_id: str) -> dict[str, Any]:
+    """The tuned fields of an agent's config on an environment; none where it was not tuned."""
+    return dict(TUNED.get(agent, {}).get(env_id.split(":")[-1], {}))
