@@ -28,6 +28,8 @@ class Task:
     """Space of one action."""
     action_names: tuple[str, ...] = ()
     """Names of discrete actions or, for continuous ones, of the directions they are counted in."""
+    state_names: tuple[str, ...] = ()
+    """Names of the states of a Discrete observation space, where the environment tells them."""
     idle_action: int | None = None
     """The discrete action that does nothing; for continuous control any number says that zero does nothing."""
     envs: int = 1

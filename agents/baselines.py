@@ -1,4 +1,4 @@
-"""Policies that learn nothing, to hold learners against: random, idle, and a linear controller for CartPole3D."""
+"""Policies that learn nothing, to hold learners against: random, idle, and hand-made rules for single environments."""
 
 from __future__ import annotations
 
@@ -167,3 +167,91 @@ def check_linear(task: Task) -> None:
     )
     if len(shape) != 3 or shape[1:] != (2, 7) or not controls:
         raise ValueError(f"observation space {space} with {actions}; expected the poses of CartPole3D")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FurthestSonarConfig:
+    """Towards the furthest sonar, for DriveBot."""
+
+
+SONAR_ACTIONS = ("forward", "left", "right")
+"""What the sonars face, in their order."""
+SONAR_COMMANDS = np.array([[1, 0], [0, 1], [0, -1]], np.float32)
+"""The same for continuous control: forward speed and turn rate."""
+
+
+class FurthestSonar(Fixed):
+    """Drives where the furthest of the sonars front, left and right faces; of equals the first."""
+
+    def __init__(
+        self, config: FurthestSonarConfig, task: Task, seeds: Sequence[np.random.SeedSequence], device: torch.device
+    ):
+        check_furthest_sonar(task)
+        self.task = task
+
+    def act(self, obs: NDArray[Any], first: NDArray[np.bool_], *, explore: bool) -> NDArray[Any]:
+        count = len(SONAR_ACTIONS)
+        # A history ends with the latest readings; a number that says which is furthest has it as its last digit.
+        choice = obs % count if obs.ndim == 2 else obs[..., -count:].argmax(-1)
+        return choice if isinstance(self.task.action_space, gym.spaces.Discrete) else SONAR_COMMANDS[choice]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+def check_furthest_sonar(task: Task) -> None:
+    """Raises ValueError unless the task is DriveBot with three sonars, or with which of them is furthest."""
+    space, count = task.observation_space, len(SONAR_ACTIONS)
+    sonars = isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.shape[0] % count == 0
+    states = isinstance(space, gym.spaces.Discrete) and _is_power(int(space.n), count)
+    if task.action_names[:count] != SONAR_ACTIONS or not (sonars or states):
+        raise ValueError(f"observation space {space}, actions {task.action_names}; expected DriveBot with three sonars")
+
+
+def _is_power(number: int, base: int) -> bool:
+    while number > 1 and number % base == 0:
+        number //= base
+    return number == 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftRightConfig:
+    """Pushes the cart to the side that the pole falls to, for Gymnasium's CartPole."""
+
+    lookahead: float = 0.0
+    """Seconds ahead at which the pole's lean decides. 0, the classic rule: as it leans now, which swings ever wider
+    and falls after 42 steps on average; 0.2 keeps it up for all 500."""
+
+    def __post_init__(self) -> None:
+        check_bounds(self, lookahead=(0, 1e6))
+
+
+class LeftRight(Fixed):
+    """Left where the pole leans to the left, else right."""
+
+    def __init__(
+        self, config: LeftRightConfig, task: Task, seeds: Sequence[np.random.SeedSequence], device: torch.device
+    ):
+        check_left_right(task)
+        self.config = config
+
+    def act(self, obs: NDArray[Any], first: NDArray[np.bool_], *, explore: bool) -> NDArray[Any]:
+        angle, angle_rate = obs[..., 2], obs[..., 3]
+        return (angle + self.config.lookahead * angle_rate > 0).astype(np.int64)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+def check_left_right(task: Task) -> None:
+    """Raises ValueError unless the task is Gymnasium's CartPole: its actions by name, four numbers, a small angle."""
+    space = task.observation_space
+    pole = isinstance(space, gym.spaces.Box) and space.shape == (4,) and 0.1 < float(space.high[2]) < 1.0
+    if not pole or task.action_names != ("left", "right"):
+        raise ValueError(f"observation space {space}, actions {task.action_names}; expected Gymnasium's CartPole")

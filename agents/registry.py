@@ -43,6 +43,12 @@ class Entry:
 
 _ENTRIES = (
     Entry("dqn", "agents.dqn", "DQN", "DQNConfig", "check_task", "Q-learning with replay memory and target network"),
+    Entry("qtable", "agents.tabular", "Tabular", "QTableConfig", "check_task", "Q-learning with a table"),
+    Entry("sarsa", "agents.tabular", "Tabular", "SarsaConfig", "check_task", "SARSA with a table"),
+    Entry("greedy", "agents.bandits", "Bandit", "GreedyConfig", "check_task", "bandits: the arm that was best so far"),
+    Entry("egreedy", "agents.bandits", "Bandit", "EpsilonGreedyConfig", "check_task", "bandits: the best so far, and a random arm now and then"),
+    Entry("ucb", "agents.bandits", "Bandit", "UCBConfig", "check_task", "bandits: the arm that could be best (upper confidence bound)"),
+    Entry("thompson", "agents.bandits", "Bandit", "ThompsonConfig", "check_task", "bandits: an arm with the probability that it is the best"),
     Entry(
         "random", "agents.baselines", "Random", "RandomConfig", "check_random", "uniformly random actions", learns=False
     ),
@@ -54,6 +60,24 @@ _ENTRIES = (
         "LinearConfig",
         "check_linear",
         "linear controller for CartPole3D poses",
+        learns=False,
+    ),
+    Entry(
+        "furthest-sonar",
+        "agents.baselines",
+        "FurthestSonar",
+        "FurthestSonarConfig",
+        "check_furthest_sonar",
+        "towards the furthest of DriveBot's sonars",
+        learns=False,
+    ),
+    Entry(
+        "left-right",
+        "agents.baselines",
+        "LeftRight",
+        "LeftRightConfig",
+        "check_left_right",
+        "classic CartPole: push to the side that the pole falls to",
         learns=False,
     ),
 )

@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from envs.keywords import config_from
 from envs.native import NativeVectorEnv, ScalarEnv, discrete_actions
 from envs.streams import normal, uniform
 
@@ -143,7 +144,7 @@ class BernoulliBanditVectorEnv(BanditVectorEnv):
     """Columns of `BernoulliBandit`. Their current probabilities are `arm_means` [num_envs, K]."""
 
     def __init__(self, num_envs: int = 1, *, render_mode: str | None = None, **config: Any):
-        self.config = c = BernoulliBanditConfig(**config)
+        self.config = c = config_from(BernoulliBanditConfig, config)
         super().__init__(num_envs, c.arms, c.probabilities, c.drift, c.horizon, render_mode)
 
     def _draw_means(self, draws: NDArray[np.uint64], columns: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -161,7 +162,7 @@ class GaussianBanditVectorEnv(BanditVectorEnv):
     """Columns of `GaussianBandit`. Their current means are `arm_means` [num_envs, K]."""
 
     def __init__(self, num_envs: int = 1, *, render_mode: str | None = None, **config: Any):
-        self.config = c = GaussianBanditConfig(**config)
+        self.config = c = config_from(GaussianBanditConfig, config)
         super().__init__(num_envs, c.arms, c.means, c.drift, c.horizon, render_mode)
 
     def _draw_means(self, draws: NDArray[np.uint64], columns: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What is known of environments beside their spaces: names of actions, and which one does nothing.
+"""What is known of environments beside their spaces: names of actions and states, and which action does nothing.
 
 Our own say it in their metadata; for some well-known ones of Gymnasium it stands here.
 """
@@ -10,6 +10,9 @@ from typing import Any
 OWN_ENVS = {
     "CartPole3D-v0": "balance a free-standing pole on a cart in 3D, five actions (Bullet)",
     "CartPole3DContinuous-v0": "the same with a continuous force along x and y",
+    "BernoulliBandit-v0": "arms that pay 0 or 1, each with a probability of its own",
+    "GaussianBandit-v0": "arms that pay normally distributed rewards: the 10-armed testbed",
+    "GridWorld-v0": "a grid with two squares that pay and carry off, example 3.5 of Sutton and Barto",
 }
 """Our environments, in the order in which `cartbot list` shows them."""
 
@@ -25,6 +28,12 @@ KNOWN_ACTIONS: dict[str, tuple[str, ...]] = {
     "LunarLander-v3": ("coast", "left engine", "main engine", "right engine"),
 }
 
+KNOWN_STATES: dict[str, tuple[str, ...]] = {
+    "FrozenLake-v1": tuple(f"({row}, {column})" for row in range(4) for column in range(4)),
+    "FrozenLake8x8-v1": tuple(f"({row}, {column})" for row in range(8) for column in range(8)),
+    "CliffWalking-v1": tuple(f"({row}, {column})" for row in range(4) for column in range(12)),
+}
+
 KNOWN_IDLE = {
     "MountainCar-v0": 1,
     "Acrobot-v1": 1,
@@ -35,11 +44,12 @@ KNOWN_IDLE = {
 
 
 def action_facts(env_id: str, metadata: dict[str, Any]) -> dict[str, Any]:
-    """`action_names`, `action_directions` and `idle_action` of an environment, each where it is known."""
+    """`action_names`, `action_directions`, `state_names` and `idle_action` of an environment, each where known."""
     name = env_id.split(":")[-1]
     facts: dict[str, Any] = {
         "action_names": KNOWN_ACTIONS.get(name),
         "action_directions": None,
+        "state_names": KNOWN_STATES.get(name),
         "idle_action": KNOWN_IDLE.get(name),
     }
     return {key: metadata.get(key, value) for key, value in facts.items()}

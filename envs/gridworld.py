@@ -12,6 +12,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.gridworld_drawing import draw_grid
+from envs.keywords import config_from
 from envs.native import NativeVectorEnv, ScalarEnv, discrete_actions
 from envs.streams import uniform
 
@@ -115,7 +116,7 @@ class GridWorldVectorEnv(NativeVectorEnv):
     state_names = ("square", "last_square", "last_reward")
 
     def __init__(self, num_envs: int = 1, *, render_mode: str | None = None, **config: Any):
-        self.config = GridWorldConfig(**config)
+        self.config = config_from(GridWorldConfig, config)
         states = self.config.size**2
         super().__init__(num_envs, spaces.Discrete(states), spaces.Discrete(len(ACTION_NAMES)), render_mode)
         self.metadata = {**self.metadata, "state_names": state_names(self.config)}  # pyright: ignore[reportAttributeAccessIssue]

@@ -9,6 +9,7 @@ restored by playing it again (Bullet's solver has hidden state that no pose rest
 from __future__ import annotations
 
 import contextlib
+import inspect
 import multiprocessing
 import os
 import signal
@@ -21,6 +22,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -421,12 +423,11 @@ def make_vector(
         gymnasium.error.Error: the id is not registered.
     """
     kwargs = dict(kwargs or {})
-    if gym.spec(env_id).vector_entry_point is not None and env_id.split(":")[-1] in OWN:
-        if workers is not None:
+    entry = gym.spec(env_id).vector_entry_point
+    # Ours keep the contract of this module, explicit resets and `state_dict`; others' vector forms need not.
+    if isinstance(entry, str) and entry.startswith("envs."):
+        # Those that are batches by nature have no processes to divide.
+        if workers is not None and "workers" in inspect.signature(load_env_creator(entry)).parameters:
             kwargs["workers"] = workers
         return gym.make_vec(env_id, num_envs=num_envs, **kwargs)
     return WorkerVectorEnv(env_id, num_envs, workers=workers or 0, kwargs=kwargs)
-
-
-OWN = ("CartPole3D-v0", "CartPole3DContinuous-v0")
-"""Environments whose own vector form follows the contract of this module: explicit resets, state_dict."""

@@ -83,7 +83,12 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     if place.exists():  # the same step once more, after a resume that had nothing to do
         shutil.rmtree(folder / REPLACED, ignore_errors=True)
         os.replace(place, folder / REPLACED)
-    os.replace(writing, place)
+    try:
+        os.replace(writing, place)
+    except OSError:
+        if (folder / REPLACED).exists():
+            os.replace(folder / REPLACED, place)
+        raise
     _sync(folder)
     shutil.rmtree(folder / REPLACED, ignore_errors=True)
     _forget(folder)
@@ -106,11 +111,12 @@ def load_checkpoint(path: Path, *, without: Collection[str] = ()) -> dict[str, A
             raise CheckpointError(_message(manifest, f"larger than {MANIFEST_LIMIT:,} bytes"))
         outer = json.loads(manifest.read_bytes())
         content, digest = outer["content"], outer["sha256"]
+        found = _digest(content)
     except OSError as error:
         raise CheckpointError(_message(manifest, error.strerror or "cannot be read")) from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise CheckpointError(_message(manifest, "is not a manifest")) from None
-    if _digest(content) != digest:
+    if found != digest:
         raise CheckpointError(_message(manifest, "does not match its own checksum"))
     if content["format"] != FORMAT:
         raise CheckpointError(
@@ -158,10 +164,10 @@ def _encode(value: Any, name: str, tensors: dict[str, NDArray[Any]]) -> Any:
     if isinstance(value, list | tuple):
         return {"list": [_encode(item, f"{name}/{index}", tensors) for index, item in enumerate(value)]}
     if isinstance(value, np.ndarray):
-        tensors[name] = np.ascontiguousarray(value)
+        tensors[name] = np.asarray(value, order="C")  # not ascontiguousarray, which makes a number a row
         return {"array": name}
     if isinstance(value, torch.Tensor):
-        tensors[name] = np.ascontiguousarray(value.detach().cpu().numpy())
+        tensors[name] = np.asarray(value.detach().cpu().numpy(), order="C")
         return {"tensor": name}
     if value is None or isinstance(value, bool | int | float | str):
         return {"value": value}

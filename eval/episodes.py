@@ -68,7 +68,7 @@ class EpisodeRecorder:
         action_bounds: tuple[NDArray[np.floating], NDArray[np.floating]] | None = None,
     ):
         self.table, self.gamma, self.bounds = table, gamma, action_bounds
-        self._actions = np.zeros((0, 0), np.int16)  # [T, N] of the episodes in progress
+        self._actions = np.zeros((0, 0), np.int32)  # [T, N] of the episodes in progress
         self._rewards = np.zeros((0, 0))
         self._saturated = np.zeros(0)
         self._length = np.zeros(0, np.int64)
@@ -93,7 +93,7 @@ class EpisodeRecorder:
         seeds, envs = step.reward.shape
         columns = seeds * envs
         if not len(self._length):
-            self._actions = np.zeros((64, columns), np.int16)
+            self._actions = np.zeros((64, columns), np.int32)
             self._rewards = np.zeros((64, columns))
             self._saturated = np.zeros(columns)
             self._length = np.zeros(columns, np.int64)
@@ -137,7 +137,7 @@ class EpisodeRecorder:
             discounted_return=float(rewards @ self.gamma ** np.arange(length)),
             terminated=terminated,
             action_counts=tuple(np.bincount(actions, minlength=len(self.table.names)).tolist()),
-            action_rewards=Counter(zip(actions.tolist(), np.round(rewards, 2).tolist(), strict=True)),
+            action_rewards=Counter(zip(actions.tolist(), (np.round(rewards, 2) + 0.0).tolist(), strict=True)),
             start_value=None if self._start_value is None else float(self._start_value[column]),
             end_value=0.0 if last_values is None or terminated else float(last_values.reshape(-1)[column]),
             saturated=None if self.bounds is None else float(self._saturated[column] / length),
@@ -162,10 +162,11 @@ class EpisodeRecorder:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         longest, columns = state["actions"].shape
-        self._actions = np.zeros((max(64, 2 * longest), columns), np.int16)
+        self._actions = np.zeros((max(64, 2 * longest), columns), np.int32)
         self._rewards = np.zeros((max(64, 2 * longest), columns))
         self._actions[:longest], self._rewards[:longest] = state["actions"], state["rewards"]
-        self._saturated, self._length, self._finished = state["saturated"], state["length"], state["finished"]
+        self._saturated, self._length = state["saturated"].copy(), state["length"].copy()
+        self._finished = state["finished"].copy()
         self._steps = int(state["steps"])
 
 

@@ -158,5 +158,12 @@ def pooled(seeds: Sequence[list[Episode]]) -> list[Episode]:
 
 
 def as_config(entry: Entry, fields: dict[str, Any]) -> Any:
-    """The config of an agent from JSON, which knows no tuples where configs have nothing else."""
-    return entry.config_class()(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    """The config of an agent from JSON, which knows no tuples where configs have nothing else.
+
+    Raises:
+        ValueError: a field is unknown or out of bounds.
+    """
+    try:
+        return entry.config_class()(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    except TypeError as error:
+        raise ValueError(f"agent_args do not fit agent {entry.name} ({error}); was the run's config edited?") from None

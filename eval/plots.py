@@ -44,8 +44,8 @@ class EpisodeRows:
     action_names: tuple[str, ...]
 
 
-def read_episodes(folder: Path, name: str, env: str) -> EpisodeRows:
-    """Reads a run's `episodes.csv`. A damaged or half-written row is passed over.
+def read_episodes(folder: Path, name: str, env: str, seeds: int) -> EpisodeRows:
+    """Reads the `episodes.csv` of a run of `seeds` seeds. A damaged or half-written row is passed over.
 
     Raises:
         ValueError: there is no such file, or not one episode in it.
@@ -56,7 +56,7 @@ def read_episodes(folder: Path, name: str, env: str) -> EpisodeRows:
             reader = csv.DictReader(line.replace("\0", "") for line in file)
             fields = reader.fieldnames or []
             actions = [field for field in fields if field.startswith("action:")]
-            rows = [row for raw in reader if (row := _row(raw, actions)) is not None]
+            rows = [row for raw in reader if (row := _row(raw, actions, seeds)) is not None]
     except (OSError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read ({error}); is {folder} a run that trained?") from None
     if not rows:
@@ -75,12 +75,12 @@ def read_episodes(folder: Path, name: str, env: str) -> EpisodeRows:
     )
 
 
-def _row(raw: dict[str, Any], actions: Sequence[str]) -> list[float] | None:
+def _row(raw: dict[str, Any], actions: Sequence[str], seeds: int) -> list[float] | None:
     try:
         row = [float(raw[field]) for field in ("seed", "step", "length", "return", *actions)]
     except (KeyError, TypeError, ValueError):
         return None
-    return row if np.isfinite(row).all() and row[0] >= 0 and row[1] >= 0 else None
+    return row if np.isfinite(row).all() and row[0] in range(seeds) and row[1] >= 0 else None
 
 
 def windows(rows: EpisodeRows, values: NDArray[np.floating], weights: NDArray[np.floating]) -> tuple[NDArray, NDArray]:
@@ -214,6 +214,8 @@ def save_figure(figure: Figure, path: Path) -> Path:
         ValueError: matplotlib knows no such format, or the file cannot be written.
     """
     try:
+        if path.suffix[1:].lower() not in figure.canvas.get_supported_filetypes():
+            raise ValueError(f"its suffix is {path.suffix!r}; expected .png, .svg or .pdf")
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=130)
     except (ValueError, OSError) as error:

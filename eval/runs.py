@@ -19,7 +19,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 from eval.checkpoint import list_checkpoints, newest_checkpoint
 
@@ -134,15 +134,27 @@ def find_run(name: str) -> Run:
         if schema != SCHEMA:
             raise ValueError(f"{path} has schema {schema}; this version reads {SCHEMA}: use the one that wrote it")
         known = RunConfig.__dataclass_fields__
+        config = RunConfig(**{key: value for key, value in record.items() if key in known})
+        _check_kinds(config)
         return Run(
             folder,
-            RunConfig(**{key: value for key, value in record.items() if key in known}),
+            config,
             {key: value for key, value in record.items() if key not in known},
         )
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(
-            f"damaged run: {path} is not a run's config ({type(error).__name__}); train it again"
+            f"damaged run: {path} is not a run's config ({type(error).__name__}: {error}); train it again"
         ) from None
+
+
+def _check_kinds(config: RunConfig) -> None:
+    """Raises TypeError where a field is of the wrong kind, or a number that no run has."""
+    for name, kind in get_type_hints(RunConfig).items():
+        value = getattr(config, name)
+        if not isinstance(value, dict if get_origin(kind) is dict else kind) or isinstance(value, bool):
+            raise TypeError(f"{name} is {value!r}")
+        if isinstance(value, int) and value < (1 if name in ("seeds", "envs") else 0):
+            raise TypeError(f"{name} is {value!r}")
 
 
 def versions() -> dict[str, Any]:

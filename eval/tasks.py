@@ -59,6 +59,8 @@ def make_envs(
         raise ValueError(f"environment {env_id!r}: {told} See cartbot list for ours") from None
     except ModuleNotFoundError as error:
         raise ValueError(f"environment {env_id!r} needs module {error.name!r}, which cannot be imported") from None
+    except ImportError as error:
+        raise ValueError(f"environment {env_id!r} cannot be imported: {error}") from None
     except TypeError as error:
         raise ValueError(_keyword_mistake(env_id, error)) from None
 
@@ -85,6 +87,7 @@ def describe_task(env_id: str, venv: VectorEnv[Any, Any, Any]) -> tuple[Task, Ac
         observation_space=venv.single_observation_space,
         action_space=space,
         action_names=table.names,
+        state_names=tuple(facts["state_names"] or ()),
         idle_action=facts["idle_action"],
     )
     return task, table

@@ -6,7 +6,8 @@ import dataclasses
 import difflib
 import sys
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import tyro
 from tyro import _errors as tyro_errors
@@ -52,13 +53,13 @@ def from_toml(path: str, sections: Sequence[type[Any]]) -> list[dict[str, Any]]:
         raise UsageError(f"--config {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"--config {path} is not TOML: {error}") from None
-    names = [{field.name: field for field in dataclasses.fields(section)} for section in sections]
+    names = [get_type_hints(section) for section in sections]
     sorted_values: list[dict[str, Any]] = [{} for _ in sections]
     for key, value in values.items():
         name = key.replace("-", "_")
         for fields, chosen in zip(names, sorted_values, strict=True):
             if name in fields:
-                chosen[name] = _of_field(fields[name], value, f"--config {path}: {key}")
+                chosen[name] = _of_kind(fields[name], value, f"--config {path}: {key}")
                 break
         else:
             known = [name for fields in names for name in fields]
@@ -132,17 +133,38 @@ def _one_line(event: tyro_errors.ParseErrorEvent, flags: Sequence[str], prog: st
     return f"{' '.join(text.split()).rstrip('.:')}; see {prog} --help"
 
 
-def _of_field(field: dataclasses.Field[Any], value: Any, where: str) -> Any:
-    """A TOML value as its field wants it: lists become tuples, and its kind must be that of the default."""
+def _of_kind(kind: Any, value: Any, where: str) -> Any:
+    """A TOML value as a field of that kind wants it: lists become tuples, and whole numbers are numbers."""
     if isinstance(value, list):
         value = tuple(value)
-    default = field.default
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and type(value) is int:
         value = float(value)
-    fits = default in (None, dataclasses.MISSING) or type(value) is type(default) or isinstance(value, dict)
-    if not fits:
-        raise UsageError(f"{where} is {value!r}; expected a value like {default!r}")
+    # A table stands for KEY=VALUE words.
+    if not _is_kind(kind, value) and not (kind == tuple[str, ...] and isinstance(value, dict)):
+        raise UsageError(f"{where} is {value!r}; expected {_kind_name(kind)}")
     return value
+
+
+def _is_kind(kind: Any, value: Any) -> bool:
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return value in inner
+    if origin in (Union, UnionType):
+        return any(_is_kind(one, value) for one in inner)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_is_kind(inner[0], one) for one in value)
+    return type(value) is kind
+
+
+def _kind_name(kind: Any) -> str:
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return " or ".join(repr(one) for one in inner)
+    if origin in (Union, UnionType):
+        return " or ".join(_kind_name(one) for one in inner if one is not type(None))
+    if origin is tuple:
+        return f"a list: [{_kind_name(inner[0])}, ...]"
+    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(kind, str(kind))
 
 
 def early_value(flag: str, argv: Sequence[str]) -> str | None:

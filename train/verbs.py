@@ -64,6 +64,8 @@ class TrainSettings:
                 raise ValueError(f"{name} is {value}; expected {low} to {high - 1:,}")
         if self.workers is not None and not 0 <= self.workers <= 1024:
             raise ValueError(f"workers is {self.workers}; expected 0 to 1,024")
+        if self.seeds * self.envs > 1_000_000:
+            raise ValueError(f"seeds is {self.seeds} and envs {self.envs}; expected at most 1,000,000 columns together")
         if self.steps < self.envs:
             raise ValueError(f"steps is {self.steps}; expected at least one for each of envs {self.envs}")
 
@@ -147,7 +149,7 @@ def resume(argv: Sequence[str], console: Console) -> None:
     run = find_run(settings.run)
     config = run.config
     reached = int(run.checkpoint().name)
-    steps = settings.steps or config.steps
+    steps = config.steps if settings.steps is None else settings.steps
     if steps <= reached:
         raise UsageError(f"{run.folder} has {reached:,} steps already; ask for more with --steps")
     config = dataclasses.replace(config, steps=steps)
@@ -228,7 +230,7 @@ def plot(argv: Sequence[str], console: Console) -> None:
     from eval.runs import find_run
 
     runs = [find_run(name) for name in settings.runs]
-    rows = [plots.read_episodes(run.folder, run.folder.name, run.config.env) for run in runs]
+    rows = [plots.read_episodes(run.folder, run.folder.name, run.config.env, run.config.seeds) for run in runs]
     folder = runs[0].folder / "plots"
     curve = Path(settings.out) if settings.out else folder / "learning-curve.png"
     made = [plots.save_figure(plots.draw_learning_curves(rows), curve)]
@@ -355,6 +357,8 @@ def _train_settings(agent: str, argv: Sequence[str]) -> tuple[TrainSettings, Any
     path = usage.early_value("--config", argv)
     if path is not None:
         run_values, agent_values = usage.from_toml(path, (TrainSettings, config_class))
+        if "config" in run_values:
+            raise UsageError(f"--config {path}: config is no key of a config file; put all settings into one file")
         given = run_values.pop("env_args", {})
         if not isinstance(given, dict):
             raise UsageError(f"--config {path}: env_args is {given!r}; expected a table: env_args = {{key = value}}")
