@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_ENV := CartPole3D-v0
 DEMO_STEPS := 60000
 
-.PHONY: demo test lint results clean
+.PHONY: demo test lint results story campaign clean
 
 # A stamp per set of dependencies: they are installed again only when what they are made from has changed.
 $(VENV)/.run: pyproject.toml constraints.txt
@@ -39,6 +39,23 @@ results: $(VENV)/.run
 	$(BIN)/cartbot eval runs/results-cartpole3d --episodes 1000
 	$(BIN)/cartbot train dqn --env CartPole-v1 --steps 50000 --seeds 4 --run runs/results-cartpole
 	$(BIN)/cartbot eval runs/results-cartpole --episodes 100
+
+# The drive-bot's story: a rule, a table, a naive network, the same with an exploration ramp, and DQN as it should be.
+NAIVE := --memory-size 0 --n-step 1 --target-interval 0 --no-double --exploration rho
+STORY := runs/story-rule runs/story-table runs/story-naive runs/story-ramp runs/story-dqn
+story: $(VENV)/.run
+	$(BIN)/cartbot train furthest-sonar --env DriveBot-v0 --steps 100000 --run runs/story-rule
+	$(BIN)/cartbot train qtable --env DriveBot-v0 --env-args observation=furthest --steps 100000 --run runs/story-table
+	$(BIN)/cartbot train dqn --env DriveBot-v0 $(NAIVE) --rho-start 50 --steps 100000 --run runs/story-naive
+	$(BIN)/cartbot train dqn --env DriveBot-v0 $(NAIVE) --rho-start 0.5 --burn-in 10000 --ramp-steps 40000 \
+		--steps 100000 --run runs/story-ramp
+	$(BIN)/cartbot train dqn --env DriveBot-v0 --steps 100000 --run runs/story-dqn
+	for run in $(STORY); do $(BIN)/cartbot eval $$run --episodes 200 > $$run/eval.txt && $(BIN)/cartbot plot $$run || exit 1; done
+	$(BIN)/cartbot compare $(STORY) --out runs/story.png
+
+# Sonars against a march of rays at 10,000 poses, and 10 million random steps that must never meet a wall.
+campaign: $(VENV)/.test
+	$(BIN)/python -m tests.campaigns.drivebot_campaign
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

@@ -46,9 +46,30 @@ _ENTRIES = (
     Entry("qtable", "agents.tabular", "Tabular", "QTableConfig", "check_task", "Q-learning with a table"),
     Entry("sarsa", "agents.tabular", "Tabular", "SarsaConfig", "check_task", "SARSA with a table"),
     Entry("greedy", "agents.bandits", "Bandit", "GreedyConfig", "check_task", "bandits: the arm that was best so far"),
-    Entry("egreedy", "agents.bandits", "Bandit", "EpsilonGreedyConfig", "check_task", "bandits: the best so far, and a random arm now and then"),
-    Entry("ucb", "agents.bandits", "Bandit", "UCBConfig", "check_task", "bandits: the arm that could be best (upper confidence bound)"),
-    Entry("thompson", "agents.bandits", "Bandit", "ThompsonConfig", "check_task", "bandits: an arm with the probability that it is the best"),
+    Entry(
+        "egreedy",
+        "agents.bandits",
+        "Bandit",
+        "EpsilonGreedyConfig",
+        "check_task",
+        "bandits: the best so far, and a random arm now and then",
+    ),
+    Entry(
+        "ucb",
+        "agents.bandits",
+        "Bandit",
+        "UCBConfig",
+        "check_task",
+        "bandits: the arm that could be best (upper confidence bound)",
+    ),
+    Entry(
+        "thompson",
+        "agents.bandits",
+        "Bandit",
+        "ThompsonConfig",
+        "check_task",
+        "bandits: an arm with the probability that it is the best",
+    ),
     Entry(
         "random", "agents.baselines", "Random", "RandomConfig", "check_random", "uniformly random actions", learns=False
     ),

@@ -10,7 +10,7 @@ and the result does not depend on how a device orders its writes.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,8 +41,10 @@ class TableConfig:
     """Discount per environment step, in [0, 1]."""
     lr: float = 1.0
     """Share of the error that the first visit of an entry corrects, in (0, 1]."""
-    lr_power: float = 0.7
-    """The n-th visit corrects lr * n^-lr_power of it. Above 0.5 values converge; 0: a constant share."""
+    lr_power: float = 1.0
+    """The visit after n others corrects lr * (1 + n / lr_visits)^-lr_power. Above 0.5 values converge; 0: constant."""
+    lr_visits: float = 100.0
+    """Visits of an entry before its learning rate falls much. 1 is plain n^-lr_power, which hardly gets there."""
     initial_value: float = 0.0
     """Every entry at first. High values make the greedy policy try everything."""
     exploration: Literal["epsilon", "rho"] = "epsilon"
@@ -75,6 +77,7 @@ class TableConfig:
             gamma=(0, 1),
             lr=(1e-6, 1),
             lr_power=(0, 1),
+            lr_visits=(1e-3, 1e12),
             initial_value=(-1e9, 1e9),
             epsilon_start=(0, 1),
             epsilon_end=(0, 1),
@@ -113,8 +116,7 @@ def moved(
     visits: torch.Tensor,
     target: torch.Tensor,
     same: torch.Tensor,
-    lr: float,
-    lr_power: float,
+    step_size: Callable[[torch.Tensor], torch.Tensor],
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Values and visits of entries after each column has moved its own towards its target, one after the other.
 
@@ -125,15 +127,14 @@ def moved(
         value, visits: of each column's entry before, [S, E].
         target: what each column thinks that it should be, [S, E].
         same: [S, E, E]; same[s, e, f] where column f counts and is about the entry of column e.
-        lr, lr_power: the n-th visit's step size is lr * n^-lr_power.
+        step_size: share of the error to correct by, of the number of visits before, both [S, E].
 
     Returns:
         Values and visits, [S, E].
     """
     columns = same.shape[-1]
     earlier = same.new_ones(columns, columns).tril(-1)  # [e, f]: f < e
-    nth = visits + (same & earlier).sum(-1) + 1
-    size = lr * nth.to(value.dtype) ** -lr_power
+    size = step_size(visits + (same & earlier).sum(-1))
     left = torch.where(same & earlier.T, 1.0 - size.unsqueeze(-2), 1.0).prod(-1)  # by the columns after this one
     change = size * left * (target - value)
     return value + (same * change.unsqueeze(-2)).sum(-1), visits + same.sum(-1)
@@ -311,16 +312,20 @@ class Tabular:
             return (1.0 - self.epsilon) * q.amax(-1) + self.epsilon * q.mean(-1)
         return (exploration.rho_probabilities(q, self.rho) * q).sum(-1)
 
+    def _step_size(self, visits: torch.Tensor) -> torch.Tensor:
+        """Share of the error that a visit after so many others corrects."""
+        c = self.config
+        return c.lr * (1.0 + visits.double() / c.lr_visits) ** -c.lr_power
+
     def _learn(self, entry: torch.Tensor, target: torch.Tensor, counts: torch.Tensor) -> None:
         """Moves entries [S, E] (numbers of state and action) towards targets [S, E] where a column `counts` [S, E]."""
-        c = self.config
         q, visits = self.q.view(self.seeds, -1), self.visits.view(self.seeds, -1)  # [S, states * A]
         error = target - q.gather(1, entry)
         bounds = [*range(0, entry.shape[1], BLOCK), entry.shape[1]]
         for start, end in itertools.pairwise(bounds):
             part, goal = entry[:, start:end], target[:, start:end]
             same = (part.unsqueeze(-1) == part.unsqueeze(-2)) & counts[:, None, start:end]
-            value, count = moved(q.gather(1, part), visits.gather(1, part), goal, same, c.lr, c.lr_power)
+            value, count = moved(q.gather(1, part), visits.gather(1, part), goal, same, self._step_size)
             # Columns about the same entry write the same: in whatever order they do, the result is one.
             q.scatter_(1, part, value)
             visits.scatter_(1, part, count)

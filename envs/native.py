@@ -17,6 +17,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from envs.resets import parse_reset
 from envs.streams import Keys, keys_of
 
 
@@ -78,27 +79,15 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[Any], dict[str, Any]]:
         """As `envs.vector.WorkerVectorEnv.reset`."""
-        options = dict(options or {})
-        mask = options.pop("reset_mask", None)
-        mask = np.ones(self.num_envs, bool) if mask is None else np.asarray(mask)
-        if mask.shape != (self.num_envs,) or mask.dtype != bool or not mask.any():
-            raise ValueError(
-                f"reset_mask is {mask.dtype} {mask.shape}; expected bool ({self.num_envs},) with at least one True"
-            )
+        mask, seeds, others = parse_reset(self.num_envs, seed, options)
         columns: NDArray[np.intp] = np.flatnonzero(mask)
-        if isinstance(seed, int):
-            seeds: Sequence[int | None] = range(seed, seed + self.num_envs)
-        else:
-            seeds = [None] * self.num_envs if seed is None else seed
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"got {len(seeds)} seeds; expected one for each of {self.num_envs} columns")
         given = [seeds[column] for column in columns.tolist()]
         drawn = [int(self.np_random.integers(2**63)) if one is None else one for one in given]
         self.key[columns] = keys_of(np.array(drawn, np.uint64))
         self.draws[columns] = 0
         self.active[columns] = True
         self.episode_steps[columns] = 0
-        infos = self._begin(columns, options)
+        infos = self._begin(columns, others)
         return self._observe(), self._spread(infos, columns)
 
     def step(

@@ -27,6 +27,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from envs.resets import parse_reset
+
 
 class WorkerError(RuntimeError):
     """An environment failed, or the process that ran it died or hung. The message carries its traceback."""
@@ -200,21 +202,12 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         `seed` is one per column (those of columns that are not reset are ignored), or the first column's, the others
         following. Returns the observations of all columns.
         """
-        options = dict(options or {})
-        mask = options.pop("reset_mask", None)
-        mask = np.ones(self.num_envs, bool) if mask is None else np.asarray(mask)
-        if mask.shape != (self.num_envs,) or mask.dtype != bool or not mask.any():
-            raise ValueError(
-                f"reset_mask is {mask.dtype} {mask.shape}; expected bool ({self.num_envs},) with at least one True"
-            )
-        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed or [None] * self.num_envs
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"got {len(seeds)} seeds; expected one for each of {self.num_envs} columns")
+        mask, seeds, others = parse_reset(self.num_envs, seed, options)
         chosen = {column: seeds[column] for column in np.flatnonzero(mask).tolist()}
         for column, column_seed in chosen.items():
             self._seeds[column] = column_seed
             self._actions[column] = []
-        infos = self._call("reset", chosen, options or None)
+        infos = self._call("reset", chosen, others or None)
         self._shared.active[mask] = True
         self._shared.terminated[mask] = self._shared.truncated[mask] = False
         return self._shared.obs.copy(), self._collect(infos)

@@ -38,6 +38,10 @@ MANIFEST, STATE, CHUNKS = "manifest.json", "state.safetensors", "chunks"
 WRITING, REPLACED = ".writing", ".replaced"
 
 
+_STRANGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What reading JSON of another form than expected may raise."""
+
+
 class CheckpointError(ValueError):
     """A checkpoint that cannot be used: names the file, the cause and the remedy."""
 
@@ -108,29 +112,40 @@ def load_checkpoint(path: Path, *, without: Collection[str] = ()) -> dict[str, A
     manifest = path / MANIFEST
     try:
         if manifest.stat().st_size > MANIFEST_LIMIT:
-            raise CheckpointError(_message(manifest, f"larger than {MANIFEST_LIMIT:,} bytes"))
+            raise CheckpointError(_message(manifest, f"is larger than {MANIFEST_LIMIT:,} bytes", path))
         outer = json.loads(manifest.read_bytes())
         content, digest = outer["content"], outer["sha256"]
         found = _digest(content)
+    except CheckpointError:
+        raise
     except OSError as error:
-        raise CheckpointError(_message(manifest, error.strerror or "cannot be read")) from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise CheckpointError(_message(manifest, "is not a manifest")) from None
+        raise CheckpointError(_message(manifest, error.strerror or "cannot be read", path)) from None
+    except _STRANGE:
+        raise CheckpointError(_message(manifest, "is not a manifest", path)) from None
     if found != digest:
-        raise CheckpointError(_message(manifest, "does not match its own checksum"))
+        raise CheckpointError(_message(manifest, "does not match its own checksum", path))
+    try:
+        return _restore(content, path, set(without))
+    except CheckpointError:
+        raise
+    except _STRANGE:
+        raise CheckpointError(_message(manifest, "is not a manifest of this format", path)) from None
+
+
+def _restore(content: dict[str, Any], path: Path, without: Collection[str]) -> dict[str, Any]:
+    """The state of the checkpoint at `path`, whose manifest has this content."""
     if content["format"] != FORMAT:
         raise CheckpointError(
-            f"{manifest} has format {content['format']}, and this version reads format {FORMAT}; "
+            f"{path / MANIFEST} has format {content['format']}, and this version reads format {FORMAT}; "
             f"use the version of cartbot that wrote it"
         )
-    without = set(without)
     needed = {name for name in content["chunked"] if not _is_within(name, without)}
-    tensors = _read(path / STATE, content["files"][STATE])
+    tensors = _read(path / STATE, content["files"][STATE], path)
     for name in needed:
         rows = []
         for digest in content["chunked"][name]:
             file = f"{CHUNKS}/{digest}.safetensors"
-            rows.append(_read(path.parent / file, content["files"][file])["rows"])
+            rows.append(_read(path.parent / file, content["files"][file], path)["rows"])
         tensors[name] = np.concatenate(rows)
     return _decode(content["tree"], "", tensors, without)
 
@@ -194,26 +209,27 @@ def _is_within(name: str, parts: Collection[str]) -> bool:
     return any(name == part or name.startswith(f"{part}/") for part in parts)
 
 
-def _read(path: Path, expected: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    """The tensors of a file, once its size and hash are what the manifest says."""
+def _read(path: Path, expected: dict[str, Any], place: Path) -> dict[str, NDArray[Any]]:
+    """The tensors of a file of the checkpoint at `place`, once its size and hash are what the manifest says."""
     try:
         # The size first: nothing larger than promised is ever brought into memory.
         if path.stat().st_size != expected["bytes"]:
-            raise CheckpointError(_message(path, f"has {path.stat().st_size:,} bytes instead of {expected['bytes']:,}"))
+            cause = f"has {path.stat().st_size:,} bytes instead of {expected['bytes']:,}"
+            raise CheckpointError(_message(path, cause, place))
         data = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(_message(path, error.strerror or "cannot be read")) from None
+        raise CheckpointError(_message(path, error.strerror or "cannot be read", place)) from None
     if hashlib.sha256(data).hexdigest() != expected["sha256"]:
-        raise CheckpointError(_message(path, "does not match its checksum"))
+        raise CheckpointError(_message(path, "does not match its checksum", place))
     try:
         return load_tensors(data)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointError(_message(path, f"is not a safetensors file ({error})")) from None
+        raise CheckpointError(_message(path, f"is not a safetensors file ({error})", place)) from None
 
 
-def _message(path: Path, cause: str) -> str:
-    place = path.parent if path.parent.name != CHUNKS else path.parents[1]
-    others = [p.name for p in list_checkpoints(place.parent if place.name.isdigit() else place) if p != place]
+def _message(path: Path, cause: str, place: Path) -> str:
+    """What is wrong with a file of the checkpoint at `place`, and the newest other that does without that file."""
+    others = [p.name for p in list_checkpoints(place.parent) if p != place and path.name not in _chunks_of(p)]
     remedy = f"the checkpoint of step {int(others[-1])} is beside it: --checkpoint {int(others[-1])}" if others else ""
     return f"damaged checkpoint: {path} {cause}; {remedy or 'there is no other: train again'}"
 
@@ -251,7 +267,7 @@ def _forget(folder: Path) -> None:
 
 
 def _chunks_of(path: Path) -> Iterator[str]:
-    with contextlib.suppress(OSError, ValueError, KeyError):
+    with contextlib.suppress(OSError, *_STRANGE):
         for name in json.loads((path / MANIFEST).read_bytes())["content"]["files"]:
             if name.startswith(f"{CHUNKS}/"):
                 yield name.split("/")[1]

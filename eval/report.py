@@ -14,8 +14,11 @@ from eval.runs import Run
 from eval.stats import deciles, share_interval
 
 SCHEMA = 1
-MOST = 0.75
-"""Share of all actions above which a policy counts as collapsed onto one."""
+MOST, MOST_IDLE = 0.9, 0.7
+"""Shares of all actions above which a policy counts as collapsed onto one: any, and the one that does nothing.
+
+A good driver goes forward four times in five; nobody does well by doing nothing as often.
+"""
 NEVER = 0.005
 """Share below which it counts as never using one."""
 PAIRS = 40
@@ -122,12 +125,12 @@ def proportions(episodes: Sequence[Episode], actions: int) -> list[float]:
 def collapse_warnings(names: Sequence[str], shares: Sequence[float], idle: str | None) -> list[str]:
     """What is suspicious in a policy's action proportions.
 
-    A policy that takes one action in more than three quarters of all steps, or that never takes one which does
-    something, has often got stuck there: it explored, and then locked into what it had tried most.
+    A policy that takes nearly always the same action, does mostly nothing, or never takes one which does something,
+    has often got stuck there: it explored, and then locked into what it had tried most.
     """
     found = []
     for name, share in zip(names, shares, strict=True):
-        if share > MOST:
+        if share > (MOST_IDLE if name == idle else MOST):
             found.append(f"collapsed onto {name!r}: {share:.1%} of all actions")
         elif share < NEVER and name != idle and max(shares) <= MOST:
             found.append(f"hardly ever takes {name!r}: {share:.2%} of all actions")

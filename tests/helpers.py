@@ -67,6 +67,8 @@ def random_step(task: Task, seeds: int, rng: np.random.Generator) -> Step:
     def drawn(space: gym.Space[Any]) -> np.ndarray:
         if isinstance(space, gym.spaces.Discrete):
             return rng.integers(space.n, size=shape) + space.start
+        if isinstance(space, gym.spaces.MultiDiscrete):
+            return rng.integers(space.nvec, size=(*shape, *space.nvec.shape)) + space.start
         assert isinstance(space, gym.spaces.Box)
         if space.dtype == np.uint8:
             return rng.integers(256, size=(*shape, *space.shape)).astype(np.uint8)

@@ -28,6 +28,13 @@ TASKS = {
         observation_space=gym.spaces.Box(0, 255, (40, 38, 3), np.uint8), action_space=gym.spaces.Discrete(3)
     ),
     "states": Task(observation_space=gym.spaces.Discrete(6), action_space=gym.spaces.Discrete(2, start=1)),
+    "pairs": Task(observation_space=gym.spaces.MultiDiscrete([3, 2]), action_space=gym.spaces.Discrete(3)),
+    "arms": Task(observation_space=gym.spaces.Discrete(1), action_space=gym.spaces.Discrete(4)),
+    "classic pole": Task(
+        observation_space=gym.make("CartPole-v1").observation_space,
+        action_space=gym.spaces.Discrete(2),
+        action_names=("left", "right"),
+    ),
 }
 SMALL: dict[str, dict[str, Any]] = {
     "dqn": {"learning_starts": 12, "batch_size": 8, "memory_size": 200, "hidden": (8,), "target_interval": 3},
