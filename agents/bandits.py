@@ -226,6 +226,8 @@ class Bandit:
     """A rule, chosen by the class of its config, and what it knows of the arms of each column."""
 
     metric_names: tuple[str, ...] = ("reward", "best_value")
+    learns_within_episodes = True
+    """An episode is all that it has to learn in: evaluations let it observe, and act as it does in training."""
 
     def __init__(self, config: Config, task: Task, seeds: Sequence[np.random.SeedSequence], device: torch.device):
         check_task(task)

@@ -60,6 +60,9 @@ class Step:
 class Agent(Protocol):
     """A learning rule or a fixed policy, for S seeds at once.
 
+    One whose class says `learns_within_episodes = True` goes on learning while it is evaluated, and acts there as in
+    training: exploring is how it does well.
+
     It knows nothing of files, clocks or environments. Everything that influences it later is in `state_dict`: nested
     dictionaries and lists of tensors, arrays and plain values.
     """

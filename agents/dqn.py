@@ -54,6 +54,9 @@ class DQNConfig:
     """Share by which a slow average of the weights, the greedy policy, follows them at each update; 1: no average."""
     double: bool = True
     """Choose the next action by the online network and value it by the target network."""
+    backup_epsilon: float = 0.1
+    """Share of random actions that values reckon with in the future (expected Sarsa); 0: none, the textbook's maximum.
+    Where any one mistake can be made good again, it is what makes a safe state worth more than a risky one."""
     n_step: int = 3
     """Steps of reward before bootstrapping."""
     exploration: Literal["epsilon", "rho"] = "epsilon"
@@ -86,6 +89,7 @@ class DQNConfig:
             target_interval=(0, 1e9),
             target_tau=(1e-6, 1),
             average_tau=(1e-6, 1),
+            backup_epsilon=(0, 1),
             n_step=(1, 1000),
             epsilon_start=(0, 1),
             epsilon_end=(0, 1),
@@ -114,14 +118,20 @@ def td_target(reward: torch.Tensor, next_value: torch.Tensor, bootstrap: torch.T
     return reward + bootstrap * next_value
 
 
-def next_value(next_target_q: torch.Tensor, next_online_q: torch.Tensor | None) -> torch.Tensor:
+def next_value(
+    next_target_q: torch.Tensor, next_online_q: torch.Tensor | None = None, epsilon: float = 0.0
+) -> torch.Tensor:
     """The value of the next state, [S, B, A] -> [S, B].
 
-    The target network's maximum or, with the online network's values, the target's value of the online choice.
+    The target network's maximum or, with the online network's values, the target's value of the online choice (van
+    Hasselt et al., 2016). With `epsilon`, what that is worth when actions are random now and then: expected Sarsa (van
+    Seijen et al., 2009).
     """
     if next_online_q is None:
-        return next_target_q.amax(-1)
-    return next_target_q.gather(-1, next_online_q.argmax(-1, keepdim=True)).squeeze(-1)
+        best = next_target_q.amax(-1)
+    else:
+        best = next_target_q.gather(-1, next_online_q.argmax(-1, keepdim=True)).squeeze(-1)
+    return (1 - epsilon) * best + epsilon * next_target_q.mean(-1) if epsilon else best
 
 
 def check_task(task: Task) -> None:
@@ -214,7 +224,7 @@ class DQN:
             target_params = self.target if config.target_interval else self.params
             next_target_q = self.q_values(target_params, batch.next_obs)
             next_online_q = self.q_values(self.params, batch.next_obs) if config.double else None
-            following = next_value(next_target_q, next_online_q).clamp(*self._reachable)
+            following = next_value(next_target_q, next_online_q, config.backup_epsilon).clamp(*self._reachable)
             target = td_target(batch.reward, following, batch.bootstrap)
         chosen = (batch.action - self._first_action).unsqueeze(-1)
         q = self.q_values(self.params, batch.obs).gather(-1, chosen).squeeze(-1)  # [S, B]

@@ -59,7 +59,7 @@ class GaussianBanditConfig:
 class BanditVectorEnv(NativeVectorEnv):
     """What bandits share: arms, drift, regret. A subclass says where means come from and what a pull earns."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "outcomes": ("regret", "optimal_share")}
     state_names = ("arm_means", "best_means", "regret", "optimal_steps")
 
     arm_means: NDArray[np.float64]
@@ -143,6 +143,8 @@ class BanditVectorEnv(NativeVectorEnv):
 class BernoulliBanditVectorEnv(BanditVectorEnv):
     """Columns of `BernoulliBandit`. Their current probabilities are `arm_means` [num_envs, K]."""
 
+    metadata: ClassVar[dict[str, Any]] = {**BanditVectorEnv.metadata, "arms": "bernoulli"}
+
     def __init__(self, num_envs: int = 1, *, render_mode: str | None = None, **config: Any):
         self.config = c = config_from(BernoulliBanditConfig, config)
         super().__init__(num_envs, c.arms, c.probabilities, c.drift, c.horizon, render_mode)
@@ -160,6 +162,8 @@ class BernoulliBanditVectorEnv(BanditVectorEnv):
 
 class GaussianBanditVectorEnv(BanditVectorEnv):
     """Columns of `GaussianBandit`. Their current means are `arm_means` [num_envs, K]."""
+
+    metadata: ClassVar[dict[str, Any]] = {**BanditVectorEnv.metadata, "arms": "gaussian"}
 
     def __init__(self, num_envs: int = 1, *, render_mode: str | None = None, **config: Any):
         self.config = c = config_from(GaussianBanditConfig, config)

@@ -119,7 +119,8 @@ class GridWorldVectorEnv(NativeVectorEnv):
         self.config = config_from(GridWorldConfig, config)
         states = self.config.size**2
         super().__init__(num_envs, spaces.Discrete(states), spaces.Discrete(len(ACTION_NAMES)), render_mode)
-        self.metadata = {**self.metadata, "state_names": state_names(self.config)}  # pyright: ignore[reportAttributeAccessIssue]
+        shape = (self.config.size, self.config.size)
+        self.metadata = {**self.metadata, "state_names": state_names(self.config), "state_shape": shape}  # pyright: ignore[reportAttributeAccessIssue]
         self.square = np.zeros(num_envs, np.int64)
         """State of each column: row * size + column."""
         # The picture shows where a step came from and what it earned.
@@ -130,6 +131,10 @@ class GridWorldVectorEnv(NativeVectorEnv):
     def model(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """`exact_model` of this grid."""
         return exact_model(self.config)
+
+    def draw_values(self, values: NDArray[np.floating], policy: NDArray[np.floating]) -> NDArray[np.uint8]:
+        """The picture of values [states], with arrows for a policy [states, 4], uint8 [480, 480, 3]."""
+        return draw_grid(self.config.size, self.config.specials, values=values, policy=policy)
 
     def _begin(self, columns: NDArray[np.intp], options: dict[str, Any]) -> dict[str, NDArray[Any]]:
         share = uniform(self.key[columns], self.draws[columns])
@@ -204,12 +209,18 @@ class GridWorld(ScalarEnv):
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
-        self.metadata = {**self.metadata, "state_names": self.batch.metadata["state_names"]}  # pyright: ignore[reportAttributeAccessIssue]
+        told = {name: self.batch.metadata[name] for name in ("state_names", "state_shape")}
+        self.metadata = {**self.metadata, **told}  # pyright: ignore[reportAttributeAccessIssue]
 
     def model(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """`exact_model` of this grid."""
         assert isinstance(self.batch, GridWorldVectorEnv)
         return self.batch.model()
+
+    def draw_values(self, values: NDArray[np.floating], policy: NDArray[np.floating]) -> NDArray[np.uint8]:
+        """`GridWorldVectorEnv.draw_values` of this grid."""
+        assert isinstance(self.batch, GridWorldVectorEnv)
+        return self.batch.draw_values(values, policy)
 
 
 def state_names(config: GridWorldConfig) -> tuple[str, ...]:

@@ -416,7 +416,7 @@ def make_vector(
         gymnasium.error.Error: the id is not registered.
     """
     kwargs = dict(kwargs or {})
-    entry = gym.spec(env_id).vector_entry_point
+    entry = gym.spec(env_id.rpartition(":")[2]).vector_entry_point
     # Ours keep the contract of this module, explicit resets and `state_dict`; others' vector forms need not.
     if isinstance(entry, str) and entry.startswith("envs."):
         # Those that are batches by nature have no processes to divide.

@@ -151,9 +151,11 @@ class EpisodeRecorder:
     def state_dict(self) -> dict[str, Any]:
         """The episodes in progress."""
         longest = int(self._length.max(initial=0))
+        # Below a column's length there are rows of its earlier episodes, which are nobody's state.
+        within = np.arange(longest)[:, None] < self._length
         return {
-            "actions": self._actions[:longest].copy(),
-            "rewards": self._rewards[:longest].copy(),
+            "actions": self._actions[:longest] * within,
+            "rewards": np.where(within, self._rewards[:longest], 0.0),
             "saturated": self._saturated.copy(),
             "length": self._length.copy(),
             "finished": self._finished.copy(),

@@ -9,12 +9,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from agents.base import Agent, Task
+from agents.base import Agent, Step, Task
 from agents.lazy import torch
 from agents.registry import AGENTS, Entry, find_agent
 from eval.checkpoint import load_checkpoint
 from eval.episodes import Episode, EpisodeRecorder
 from eval.loop import EVALUATION_SEED, EvaluationSeeds, Interaction, agent_seeds
+from eval.pulls import PullCurves, watch_pulls
 from eval.runs import Run
 from eval.tasks import ActionTable, describe_task, make_envs
 
@@ -36,9 +37,15 @@ class Evaluation:
     """The simulator."""
     reward_threshold: float | None
     """The return that counts as success where the environment does not say itself."""
+    outcomes: tuple[str, ...] = ()
+    """Numbers that the environment tells at the end of an episode and whose means a report has."""
+    agent: Agent | None = None
+    """The run's agent, as it was evaluated."""
     modes: dict[str, list[list[Episode]]] = field(default_factory=dict)
     """Per mode and seed: the episodes of the run's agent."""
     baselines: dict[str, list[Episode]] = field(default_factory=dict)
+    pulls: dict[str, PullCurves] = field(default_factory=dict)
+    """For bandits: regret against time of the run's agent and of the baselines, by name."""
 
 
 Progress = Callable[[str, int, int], None]
@@ -85,22 +92,34 @@ def evaluate(
     task, table = describe_task(config.env, probe)
     world = str(probe.metadata.get("world", "native"))
     threshold = None if probe.spec is None else probe.spec.reward_threshold
+    outcomes = tuple(probe.metadata.get("outcomes", ()))
     probe.close()
     agent, step = restore_agent(run, task, checkpoint)
     gamma = float(config.agent_args.get("gamma", 1.0))
-    evaluation = Evaluation(task=task, table=table, gamma=gamma, world=world, reward_threshold=threshold)
+    evaluation = Evaluation(
+        task=task,
+        table=table,
+        gamma=gamma,
+        world=world,
+        reward_threshold=threshold,
+        outcomes=outcomes,
+        agent=agent,
+    )
     spread = max(1, min(episodes, COLUMNS // config.seeds))
     venv = make_envs(config.env, config.seeds * spread, env_args=config.env_args, workers=workers)
     try:
-        for mode, explore in MODES.items():
+        for mode, explore in modes_of(agent).items():
             seeds = EvaluationSeeds(episodes, config.seeds, spread)
             interaction = Interaction(venv, agent, config.seeds, seeds, explore=explore)
             played: list[list[Episode]] = [[] for _ in range(config.seeds)]
-            for episode in play(interaction, table, gamma, agent):
+            watch = watch_pulls(venv)
+            for episode in play(interaction, table, gamma, agent, watch):
                 played[episode.seed].append(episode)
                 if progress:
                     progress(mode, sum(map(len, played)), episodes * config.seeds)
             evaluation.modes[mode] = [sorted(one, key=start_state) for one in played]
+            if watch:
+                evaluation.pulls[config.agent] = watch.curves()
     finally:
         venv.close()
     spread = min(episodes, COLUMNS // 2)
@@ -109,23 +128,48 @@ def evaluate(
         for name, baseline in fitting_baselines(task, config.agent):
             interaction = Interaction(venv, baseline, 1, EvaluationSeeds(episodes, 1, spread), explore=False)
             one: list[Episode] = []
-            for episode in play(interaction, table, gamma, baseline):
+            watch = watch_pulls(venv)
+            for episode in play(interaction, table, gamma, baseline, watch):
                 one.append(episode)
                 if progress:
                     progress(f"baseline {name}", len(one), episodes)
             evaluation.baselines[name] = sorted(one, key=start_state)
+            if watch:
+                evaluation.pulls[name] = watch.curves()
     finally:
         venv.close()
     return evaluation, step
 
 
-def play(interaction: Interaction, table: ActionTable, gamma: float, agent: Agent) -> Iterator[Episode]:
-    """Runs an interaction out and yields its episodes as they end, with the agent's predictions where it makes any."""
+def modes_of(agent: Agent) -> dict[str, bool]:
+    """The ways to act that an agent is evaluated in, and whether they explore.
+
+    One that learns within its episodes has only one: without exploring it would know nothing.
+    """
+    return {"greedy": True} if getattr(agent, "learns_within_episodes", False) else MODES
+
+
+def play(
+    interaction: Interaction,
+    table: ActionTable,
+    gamma: float,
+    agent: Agent,
+    watch: Callable[[Step], None] | None = None,
+) -> Iterator[Episode]:
+    """Runs an interaction out and yields its episodes as they end, with the agent's predictions where it makes any.
+
+    `watch`, if there is one, is told of every step.
+    """
     space = interaction.envs.single_action_space
     bounds = (space.low, space.high) if isinstance(space, gym.spaces.Box) and space.is_bounded() else None
     recorder = EpisodeRecorder(table, gamma=gamma, action_bounds=bounds)
     value = getattr(agent, "value", None)
+    learns = getattr(agent, "learns_within_episodes", False)
     for step in interaction:
+        if learns:
+            agent.observe(step)
+        if watch:
+            watch(step)
         values = last_values = None
         if value is not None:
             values = value(step.obs) if step.first.any() else np.zeros(step.reward.shape)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 
 from eval.episodes import Episode
@@ -30,6 +31,8 @@ def build_report(run: Run, evaluation: Evaluation, checkpoint_step: int) -> dict
     config, names = run.config, evaluation.table.names
     idle = evaluation.task.idle_action
     idle_name = names[idle] if idle is not None and idle < len(names) else None
+    # A bandit is there to be collapsed onto its best arm.
+    sees = evaluation.task.observation_space != gym.spaces.Discrete(1)
     modes = {}
     for mode, seeds in evaluation.modes.items():
         modes[mode] = {
@@ -39,7 +42,7 @@ def build_report(run: Run, evaluation: Evaluation, checkpoint_step: int) -> dict
         for place, figures in (("all seeds", modes[mode]["pooled"]), *enumerate(modes[mode]["seeds"])):
             figures["warnings"] = [
                 f"{place if isinstance(place, str) else f'seed {place}'}: {text}"
-                for text in collapse_warnings(names, figures["action_proportions"], idle_name)
+                for text in (collapse_warnings(names, figures["action_proportions"], idle_name) if sees else ())
             ]
     return {
         "schema": SCHEMA,
@@ -89,7 +92,7 @@ def summarise(seeds: Sequence[list[Episode]], evaluation: Evaluation) -> dict[st
             for (action, reward), count in pairs.most_common(PAIRS)
         ],
     }
-    figures |= _shares_of_info(episodes)
+    figures |= _means_of_info(episodes, evaluation.outcomes)
     if all(episode.saturated is not None for episode in episodes):
         weights = np.array(lengths, float)
         figures["saturated_share"] = float(
@@ -137,11 +140,16 @@ def collapse_warnings(names: Sequence[str], shares: Sequence[float], idle: str |
     return found
 
 
-def _shares_of_info(episodes: Sequence[Episode]) -> dict[str, Any]:
-    """The mean of every yes-or-no that all episodes told of, such as `off_cart`."""
-    names = set.intersection(*(set(episode.info) for episode in episodes)) - {"is_success"}
-    return {
-        f"{name}_share": float(np.mean([episode.info[name] for episode in episodes]))
-        for name in sorted(names)
-        if all(isinstance(episode.info[name], bool) for episode in episodes)
-    }
+def _means_of_info(episodes: Sequence[Episode], outcomes: Sequence[str]) -> dict[str, Any]:
+    """Means of what all episodes told: of every yes-or-no, such as `off_cart`, and of the numbers in `outcomes`.
+
+    Shares are called NAME_share, other numbers NAME_mean.
+    """
+    means = {}
+    for name in sorted(set.intersection(*(set(episode.info) for episode in episodes)) - {"is_success"}):
+        values = [episode.info[name] for episode in episodes]
+        if all(isinstance(value, bool) for value in values):
+            means[f"{name}_share"] = float(np.mean(values))
+        elif name in outcomes:
+            means[name if name.endswith("_share") else f"{name}_mean"] = float(np.mean(values))
+    return means

@@ -112,7 +112,9 @@ def rows_of(report: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
 
 
 def _outcomes(report: dict[str, Any]) -> Grid:
-    extras = [name for name in report["modes"]["greedy"]["pooled"] if name.endswith("_share")]
+    names = report["modes"]["greedy"]["pooled"]
+    extras = [name for name in names if name.endswith("_share")]
+    numbers = [name for name in names if name.endswith("_mean") and name not in ("length_mean", "return_mean")]
     rows = []
     for name, figures in rows_of(report):
         rate = figures["success_rate"]
@@ -126,13 +128,13 @@ def _outcomes(report: dict[str, Any]) -> Grid:
                 f"{figures['length_deciles'][5]:.0f}",
                 f"{figures['return_mean']:.1f}",
                 *(f"{figures[extra]:.1%}" if extra in figures else "-" for extra in extras),
+                *(f"{figures[number]:.1f}" if number in figures else "-" for number in numbers),
             ]
         )
     extra_headings = [name.removesuffix("_share").replace("_", " ") for name in extras]
+    extra_headings += [f"mean {name.removesuffix('_mean').replace('_', ' ')}" for name in numbers]
     headings = ["", "episodes", "success", "95% interval", "median length", "mean return", *extra_headings]
-    note = (
-        "A row per seed of the agent in each mode, and all seeds; then the baselines, on the same start states."
-    )
+    note = "A row per seed of the agent in each mode, and all seeds; then the baselines, on the same start states."
     return Grid("Outcomes", headings, rows, note)
 
 

@@ -70,7 +70,7 @@ def _keyword_mistake(env_id: str, error: TypeError) -> str:
     found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
     if not found:
         return f"environment {env_id!r}: {str(error).partition(' was raised from')[0]}"
-    entry = gym.spec(env_id).entry_point
+    entry = gym.spec(env_id.rpartition(":")[2]).entry_point
     creator: Any = load_env_creator(entry) if isinstance(entry, str) else entry
     known = list(inspect.signature(creator).parameters)
     near = difflib.get_close_matches(found[1], known, n=1, cutoff=0.4)

@@ -203,6 +203,19 @@ def test_a_recorder_restored_in_mid_episode_goes_on_alike(cut: int):
     assert [other.add(one_step) for one_step in steps[cut:]] == expected[cut:]
 
 
+def test_the_state_holds_nothing_of_episodes_that_ended():
+    def after(column_0: list[float]) -> dict[str, np.ndarray]:
+        recorder = EpisodeRecorder(TABLE)
+        for reward in column_0:
+            recorder.add(step([[1, 0]], [[reward, 1.0]], terminated=[[reward == column_0[2], False]]))
+        return recorder.state_dict()
+
+    one, two = after([1.0, 2.0, 3.0, 4.0, 4.5]), after([5.0, 6.0, 7.0, 4.0, 4.5])
+    assert one["length"].tolist() == [2, 5]
+    for name, value in one.items():
+        np.testing.assert_array_equal(value, two[name])
+
+
 def test_pairs_survive_the_csv_file():
     names = ("left", "pick up", "10 x")
     pairs = Counter({(0, 1.0): 23, (1, -0.25): 4, (2, 0.0): 1})

@@ -171,13 +171,8 @@ def test_a_reset_that_is_not_finite_stops_the_loop():
             values[0] = np.nan
 
     steps: list[Step] = []
-    with pytest.raises(NonFiniteError, match=r"observation after a reset of seed 0, column 0"):
+    with pytest.raises(NonFiniteError, match=r"^observation after a reset of seed 0, column 0 is not finite"):
         steps.extend(loop(Scripted(spoil)))
-    assert not steps  # `extend` gives nothing back
-    venv = Scripted(spoil)
-    with pytest.raises(NonFiniteError):
-        for step in loop(venv):
-            steps.append(step)
     assert len(steps) == 2
 
 
@@ -252,7 +247,6 @@ def test_an_interaction_restored_in_mid_episode_goes_on_to_the_bit(cut: int):
     record(steps, cut)
     states = whole.state_dict(), agent.state_dict()
     kept = {name: value.copy() for name, value in flat_state(states[0]).items()}
-    agent_kept = {name: np.copy(value) if hasattr(value, "shape") else value for name, value in states[1].items()}
     fresh_venv, fresh, fresh_agent = begin()
     fresh.load_state_dict(states[0])
     fresh_agent.load_state_dict(states[1])
@@ -262,7 +256,6 @@ def test_an_interaction_restored_in_mid_episode_goes_on_to_the_bit(cut: int):
         for a, b in zip(one, two, strict=True):
             assert a.dtype == b.dtype
             np.testing.assert_array_equal(a, b)
-    assert agent_kept.keys() == states[1].keys()
     for name, value in flat_state(states[0]).items():  # going on wrote nothing into what was saved
         np.testing.assert_array_equal(value, kept[name])
     np.testing.assert_array_equal(whole.episodes, fresh.episodes)

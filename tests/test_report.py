@@ -16,7 +16,7 @@ from agents.base import Task
 from eval import plots
 from eval.episodes import Episode
 from eval.evaluation import Evaluation
-from eval.report import build_report, collapse_warnings
+from eval.report import MOST, MOST_IDLE, build_report, collapse_warnings
 from eval.runs import Run, RunConfig
 from eval.tables import markdown_report, print_report
 from eval.tasks import ActionTable
@@ -199,9 +199,14 @@ def test_never_idling_is_nothing_to_warn_of():
     assert len(collapse_warnings(NAMES, [0.5, 0.5, 0.0], None)) == 1
 
 
-@pytest.mark.parametrize(("shares", "count"), [([0.74, 0.13, 0.13], 0), ([0.76, 0.12, 0.12], 1), ([1, 0, 0], 1)])
-def test_three_quarters_of_one_action_is_where_collapse_begins(shares: list[float], count: int):
-    assert len(collapse_warnings(NAMES, shares, "stay")) == count
+def test_collapse_begins_sooner_on_doing_nothing():
+    assert 0.5 < MOST_IDLE < 0.8 < MOST < 1  # 80% of doing nothing is told of, 80% of driving ahead is not
+    for favourite, most in ((0, MOST), (2, MOST_IDLE)):
+        for share, count in ((most - 0.01, 0), (most + 0.01, 1), (1.0, 1)):
+            shares = [(1 - share) / 2] * 3
+            shares[favourite] = share
+            found = collapse_warnings(NAMES, shares, "stay")
+            assert len(found) == count and all("collapsed" in text for text in found)
 
 
 def printed(report: dict[str, Any]) -> str:
