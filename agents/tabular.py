@@ -43,7 +43,7 @@ class TableConfig:
     """Share of the error that the first visit of an entry corrects, in (0, 1]."""
     lr_power: float = 1.0
     """The visit after n others corrects lr * (1 + n / lr_visits)^-lr_power. Above 0.5 values converge; 0: constant."""
-    lr_visits: float = 100.0
+    lr_visits: float = 30.0
     """Visits of an entry before its learning rate falls much. 1 is plain n^-lr_power, which hardly gets there."""
     initial_value: float = 0.0
     """Every entry at first. High values make the greedy policy try everything."""
@@ -261,6 +261,10 @@ class Tabular:
         """Power of the values now."""
         c = self.config
         return ramp(self.steps, c.rho_start, c.rho_end, c.ramp_steps, burn_in=c.burn_in)
+
+    def state_values(self) -> NDArray[np.float64]:
+        """Value of every state under the policy that the rule learns about, [S, states]."""
+        return self._value_of(self.q).cpu().numpy()
 
     def table(self) -> Table:
         """The table with its states and actions named."""

@@ -160,7 +160,7 @@ def test_what_is_not_finite_stops_the_loop_on_that_step(what: str, told: str, va
 
     steps, venv = [], Scripted(spoil)
     with pytest.raises(NonFiniteError, match=rf"^{told} of seed 1, column 1 is not finite; .* the environment"):
-        for step in loop(venv):
+        for step in islice(loop(venv), 20):
             steps.append(step)
     assert len(steps) == 1 and venv.steps == 2
 
@@ -172,7 +172,7 @@ def test_a_reset_that_is_not_finite_stops_the_loop():
 
     steps: list[Step] = []
     with pytest.raises(NonFiniteError, match=r"^observation after a reset of seed 0, column 0 is not finite"):
-        steps.extend(loop(Scripted(spoil)))
+        steps.extend(islice(loop(Scripted(spoil)), 20))
     assert len(steps) == 2
 
 
@@ -185,7 +185,7 @@ def test_an_action_that_is_not_finite_is_never_sent():
 
     venv, steps = Scripted(), []
     with pytest.raises(NonFiniteError, match=r"^action of seed 1, column 2 is not finite; it came from the agent"):
-        for step in loop(venv, Rule(rule)):
+        for step in islice(loop(venv, Rule(rule)), 20):
             steps.append(step)
     assert len(steps) == 2 and len(venv.sent) == 2
     assert all(np.isfinite(actions).all() and actions.shape == (6, 2) for actions in venv.sent)

@@ -185,6 +185,7 @@ def evaluate(argv: Sequence[str], console: Console) -> None:
     from eval.report import build_report, success_of
     from eval.runs import find_run
     from eval.tables import markdown_report, print_report
+    from train.findings import show_findings
     from train.panel import EpisodePanel
 
     run = find_run(settings.run)
@@ -208,6 +209,7 @@ def evaluate(argv: Sequence[str], console: Console) -> None:
     if pushes:
         made.append(plots.save_figure(plots.draw_push_directions(pushes), folder / "push-directions.png"))
     made.append(_write_episodes(folder / "episodes.csv", evaluation))
+    made += show_findings(run, evaluation, folder, console)
     _say_made(console, made)
 
 
