@@ -10,6 +10,8 @@ from typing import Any
 OWN_ENVS = {
     "CartPole3D-v0": "balance a free-standing pole on a cart in 3D, five actions (Bullet)",
     "CartPole3DContinuous-v0": "the same with a continuous force along x and y",
+    "DriveBot-v0": "drive a robot with three sonars along a walled circuit: forward, left, right",
+    "DriveBotContinuous-v0": "the same with a forward speed and a turn rate",
     "BernoulliBandit-v0": "arms that pay 0 or 1, each with a probability of its own",
     "GaussianBandit-v0": "arms that pay normally distributed rewards: the 10-armed testbed",
     "GridWorld-v0": "a grid with two squares that pay and carry off, example 3.5 of Sutton and Barto",

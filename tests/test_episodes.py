@@ -95,6 +95,7 @@ def test_columns_that_do_not_run_add_nothing():
         assert recorder.add(step([[0, 1]], [[1.0, 9.0]], running=[[True, False]])) == []
     ended = recorder.add(step([[0, 1]], [[1.0, 9.0]], running=[[True, False]], terminated=True))
     assert [(e.length, e.total_reward, e.action_counts) for e in ended] == [(4, 4.0, (4, 0, 0))]
+    assert recorder.state_dict()["length"].tolist() == [0, 0]
 
 
 def test_episodes_may_be_longer_than_any_buffer():
@@ -194,6 +195,7 @@ def test_a_recorder_restored_in_mid_episode_goes_on_alike(cut: int):
     for one_step in steps[:cut]:
         half.add(one_step)
     state = half.state_dict()
+    assert [half.add(one_step) for one_step in steps[cut:]] == expected[cut:]  # and writes nothing into the state
     fresh.load_state_dict(state)
     assert [fresh.add(one_step) for one_step in steps[cut:]] == expected[cut:]
     assert sum(map(len, expected[cut:])) > 3
@@ -207,7 +209,7 @@ def test_the_state_holds_nothing_of_episodes_that_ended():
     def after(column_0: list[float]) -> dict[str, np.ndarray]:
         recorder = EpisodeRecorder(TABLE)
         for reward in column_0:
-            recorder.add(step([[1, 0]], [[reward, 1.0]], terminated=[[reward == column_0[2], False]]))
+            recorder.add(step([[int(reward) % 3, 0]], [[reward, 1.0]], terminated=[[reward == column_0[2], False]]))
         return recorder.state_dict()
 
     one, two = after([1.0, 2.0, 3.0, 4.0, 4.5]), after([5.0, 6.0, 7.0, 4.0, 4.5])

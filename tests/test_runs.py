@@ -3,7 +3,9 @@
 import json
 import os
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +35,14 @@ def test_a_file_takes_a_name_too(tmp_path: Path):
     assert (tmp_path / "run").read_text() == "mine"
 
 
-def test_of_sixteen_that_start_at_once_each_has_its_own_folder(tmp_path: Path):
+def test_of_sixteen_that_start_at_once_each_has_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    mkdir = Path.mkdir
+
+    def hesitant(path: Path, *args: Any, **kwargs: Any) -> None:
+        time.sleep(0.005)  # whoever looked first and makes the folder later, finds it made by another
+        mkdir(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", hesitant)
     made: list[Run] = []
     start = threading.Barrier(16)
 
