@@ -40,7 +40,8 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
             raise ValueError(f"num_envs is {num_envs}; expected at least 1")
         modes = self.metadata.get("render_modes", [])
         if render_mode is not None and render_mode not in modes:
-            raise ValueError(f"render_mode is {render_mode!r}; expected one of {', '.join(modes)}")
+            known = f"one of {', '.join(modes)}" if modes else "none: this environment draws no pictures"
+            raise ValueError(f"render_mode is {render_mode!r}; expected {known}")
         self.metadata = {**self.metadata, "autoreset_mode": AutoresetMode.DISABLED}
         self.num_envs = num_envs
         self.render_mode = render_mode

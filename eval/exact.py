@@ -101,7 +101,7 @@ class Comparison:
 
     what: str
     """What the exact ones are."""
-    exact: NDArray[np.float64]
+    exact: NDArray[np.floating]
     """[states]."""
     learned: NDArray[np.float64]
     """[S, states]."""
@@ -109,8 +109,8 @@ class Comparison:
     def grid(self) -> Grid:
         """The differences, a row per seed."""
         error = np.abs(self.learned - self.exact)
-        rows = [[f"seed {seed}", f"{one.max():.3f}", f"{one.mean():.3f}"] for seed, one in enumerate(error)]
-        rows.append(["all", f"{error.max():.3f}", f"{error.mean():.3f}"])
+        rows = [[f"seed {seed}", f"{one.max():.4f}", f"{one.mean():.4f}"] for seed, one in enumerate(error)]
+        rows.append(["all", f"{error.max():.4f}", f"{error.mean():.4f}"])
         return Grid(f"Learned values against {self.what}", ["", "largest error", "mean error"], rows)
 
 

@@ -140,7 +140,7 @@ def write_video(frames: Iterable[Frame], path: Path, fps: int) -> None:
             frame = _even(np.ascontiguousarray(frame))
             if encoder is None:
                 height, width = frame.shape[:2]
-                options: dict[str, Any] = {"fps": fps, "macro_block_size": 1}
+                options: dict[str, Any] = {"fps": fps, "macro_block_size": 1, "ffmpeg_log_level": "error"}
                 if gif:
                     # A palette made from the frames themselves, and fewer of them, keep it small and clean.
                     shrink = f"fps={min(fps, 15)},scale={min(width, GIF_WIDTH)}:-2:flags=lanczos,split[a][b]"

@@ -59,7 +59,7 @@ def test_what_is_loaded_is_what_was_saved_to_the_bit(tmp_path: Path):
         "numbers": {"int": -3, "huge": 2**200, "float": 0.1, "tiny": 5e-324, "text": "a/b\n\u00e9", "none": None},
         "odd": [float("inf"), float("-inf"), float("nan"), -0.0, True, False],
         "empty": {"dict": {}, "list": [], "array": np.zeros((0, 3), np.float32), "text": ""},
-        "nested": [{"a": [torch.ones(2), [np.int16([1, 2])]]}, []],
+        "nested": [{"a": [torch.ones(2), [np.array([1, 2], np.int16)]]}, []],
         "tensors": {
             str(dtype): torch.from_numpy(rng.integers(0, 2**8, (3, 4))).to(dtype)
             for dtype in (torch.uint8, torch.bool, torch.int64, torch.int32, torch.float32, torch.float64, torch.uint64)

@@ -20,6 +20,7 @@ import pytest
 from agents.registry import AGENTS
 from eval.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint
 from tests.helpers import flat_state
+from train import trainer
 from train.__main__ import main
 from train.verbs import VERBS
 
@@ -231,6 +232,24 @@ def test_a_signal_saves_everything_and_the_run_goes_on(
     assert_same_run("whole", "stopped")
 
 
+def test_a_signal_during_a_save_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It comes when the step has been looked at already, so that the next one stops the run."""
+    monkeypatch.chdir(tmp_path)
+    save = trainer.save_checkpoint
+
+    def interrupted(*args: Any) -> Path:
+        if args[1] == 20:
+            signal.raise_signal(signal.SIGINT)
+        return save(*args)
+
+    monkeypatch.setattr(trainer, "save_checkpoint", interrupted)
+    assert cartbot(f"{TRAIN} --checkpoint-interval 20 --steps 100 --run r") == 130
+    assert int(newest_checkpoint(Path("r/checkpoints")).name) == 22
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert cartbot("resume r") == 0
+    assert int(newest_checkpoint(Path("r/checkpoints")).name) == 100
+
+
 def test_a_config_file_sets_anything_and_flags_override_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     Path("settings.toml").write_text(
@@ -272,6 +291,7 @@ def test_help_tells_everything_without_importing_torch(tmp_path: Path):
     script = """
 import sys
 from agents.registry import AGENTS
+from train import trainer
 from train.__main__ import main
 from train.verbs import VERBS
 lines = [["--help"], *([verb, "--help"] for verb in VERBS), *(["train", agent, "--help"] for agent in AGENTS)]

@@ -142,8 +142,8 @@ def test_predictions_are_those_of_the_first_and_the_last_observation():
         return np.array([pair])
 
     recorder.add(step([[0, 0]], [[1.0, 1.0]], first=True), values=values(10.0, 20.0))
-    ends = {"terminated": [[True, False]], "truncated": [[False, True]]}
-    ended = recorder.add(step([[0, 0]], [[1.0, 1.0]], **ends), values=values(0, 0), last_values=values(3.0, 4.0))
+    last = step([[0, 0]], [[1.0, 1.0]], terminated=[[True, False]], truncated=[[False, True]])
+    ended = recorder.add(last, values=values(0, 0), last_values=values(3.0, 4.0))
     assert [e.start_value for e in ended] == [10.0, 20.0]
     assert [e.end_value for e in ended] == [0.0, 4.0]  # nothing follows a termination
 
@@ -159,7 +159,7 @@ def test_continuous_actions_are_counted_as_the_nearest_direction():
 
 
 def test_unnamed_axes_are_counted_by_their_bounds():
-    table = action_table(gym.spaces.Box(np.float32([0, -4]), np.float32([2, 4])), None, None)
+    table = action_table(gym.spaces.Box(np.array([0, -4], np.float32), np.array([2, 4], np.float32)), None, None)
     assert table.names == ("middle", "+a0", "-a0", "+a1", "-a1")
     actions = np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 0.5], [1.0, 3.5], [1.0, -3.0]])
     assert table.index(actions).tolist() == [0, 1, 2, 3, 4]

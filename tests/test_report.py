@@ -125,8 +125,8 @@ def test_proportions_are_of_steps_and_sum_to_one():
 
 
 def test_successful_episodes_have_their_own_proportions():
-    won, lost = ({"info": {"is_success": success}} for success in (True, False))
-    greedy = [[episode(0, 0, [0, 0, 1, 2], **won), episode(0, 1, [2] * 20, **lost)]]
+    won, lost = {"is_success": True}, {"is_success": False}
+    greedy = [[episode(0, 0, [0, 0, 1, 2], info=won), episode(0, 1, [2] * 20, info=lost)]]
     figures = report_of(greedy)["modes"]["greedy"]["pooled"]
     assert figures["action_proportions_successful"] == [0.5, 0.25, 0.25]
     assert figures["success_rate"] == 0.5

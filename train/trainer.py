@@ -151,15 +151,16 @@ class _Session:
                 self._recent[episode.seed].append(episode)
                 self.log.episode(episode)
             self._seconds = time.monotonic() - began
-            done = self.step >= total or signals.received is not None
+            stop = signals.received  # looked at once: one that comes during what follows waits for the next step
+            done = self.step >= total or stop is not None
             if self.step // log_every > before // log_every:
                 self._write_figures()
             panel.add(episodes, self.step, self.interaction.watch.seconds)
             if done or self.step - saved_at >= config.checkpoint_interval:
                 self.save()
                 saved_at = self.step
-            if signals.received is not None and self.step < total:
-                raise Interrupted(signals.received, self.step)
+            if stop is not None and self.step < total:
+                raise Interrupted(stop, self.step)
             if done:
                 return
 

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from agents.registry import AGENTS, find_agent
 from train import usage
+from train.experiments import plan, testbed
 from train.tuned import tuned_fields
 from train.usage import UsageError
 
@@ -346,6 +347,8 @@ VERBS = {
     "plot": plot,
     "record": record,
     "compare": compare,
+    "plan": plan,
+    "testbed": testbed,
     "list": show_list,
 }
 

@@ -1,0 +1,142 @@
+"""Verbs that need no run: planning in a known process, and the bandits' testbed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from train import usage
+from train.usage import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanSettings:
+    """Solve an environment whose Markov decision process is known."""
+
+    env: str
+    """Environment with a `model()`, such as GridWorld-v0, or one of Gymnasium's toy texts, such as FrozenLake-v1."""
+    env_args: tuple[str, ...] = ()
+    """Keywords of the environment, KEY=VALUE ..., values as in TOML."""
+    gamma: float | None = None
+    """Discount per step, in [0, 1]. Default: what the environment suggests, else 0.99."""
+    out: str = "plan"
+    """Folder for pictures, where the environment draws any."""
+
+    def __post_init__(self) -> None:
+        if self.gamma is not None and not 0 <= self.gamma <= 1:
+            raise ValueError(f"gamma is {self.gamma}; expected a number in [0, 1]")
+
+
+def plan(argv: Sequence[str], console: Console) -> None:
+    """Solve a known Markov decision process: the random policy's values, and the best ones."""
+    settings = usage.parse(PlanSettings, argv, prog="cartbot plan", description=plan.__doc__ or "")
+    import importlib
+
+    import numpy as np
+
+    from agents import planning
+    from eval.exact import process_of, value_grid
+    from eval.tables import print_grid
+    from train.findings import save_picture
+
+    module, _, _ = settings.env.rpartition(":")
+    importlib.import_module(module or "envs")
+    process = process_of(settings.env, usage.parse_pairs(settings.env_args, "--env-args"))
+    if process is None:
+        raise UsageError(f"environment {settings.env!r} tells no model(); expected one that does, such as GridWorld-v0")
+    gamma = settings.gamma if settings.gamma is not None else process.discount or 0.99
+    transition, reward = process.transition, process.reward
+    random = planning.uniform_policy(*reward.shape)
+    made = []
+    random_values = planning.evaluate_policy(transition, reward, random, gamma)
+    best, policy, evaluations = planning.policy_iteration(transition, reward, gamma)
+    swept, _, sweeps = planning.value_iteration(transition, reward, gamma)
+    note = (
+        f"{evaluations} evaluations. Value iteration: {sweeps} sweeps, largest difference "
+        f"{np.abs(swept - best).max():.1e}."
+    )
+    for name, title, values, actions, remark in (
+        ("random", "The random policy, by policy evaluation", random_values, random, ""),
+        ("optimal", "The optimum, by policy iteration", best, policy, note),
+    ):
+        heading = f"{title}, {settings.env}, discount {gamma:g}"
+        print_grid(value_grid(process, heading, values, actions, remark), console)
+        if process.draw is not None:
+            made.append(save_picture(process.draw(values, actions), Path(settings.out) / f"{name}.png"))
+    _say_made(console, made)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestbedSettings:
+    """The 10-armed testbed of Sutton and Barto, chapter 2."""
+
+    runs: int = 2_000
+    """Runs of each policy, each with arms of its own."""
+    steps: int = 1_000
+    """Steps of a run."""
+    seed: int = 0
+    """Root of all randomness."""
+    out: str = "testbed"
+    """Folder for the figures."""
+    regret: bool = False
+    """Study instead how regret grows with time, on two instances of Bernoulli arms."""
+    regret_runs: int = 200
+    """Runs of each policy in that study."""
+    regret_steps: int = 10_000
+    """Steps of a run in that study."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("runs", 1, 100_000),
+            ("steps", 10, 1_000_000),
+            ("seed", 0, 10**9),
+            ("regret_runs", 1, 100_000),
+            ("regret_steps", 10, 1_000_000),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} is {value}; expected {low} to {high:,}")
+
+
+def testbed(argv: Sequence[str], console: Console) -> None:
+    """Play the 10-armed testbed of Sutton and Barto: its two figures, a table; or how regret grows, with --regret."""
+    settings = usage.parse(TestbedSettings, argv, prog="cartbot testbed", description=testbed.__doc__ or "")
+    from eval import testbed as bed
+    from eval.plots import save_figure
+    from eval.pull_plots import draw_optimal, draw_regret
+    from eval.tables import print_grid
+
+    out = Path(settings.out)
+    made = []
+    if settings.regret:
+        for name, probabilities in bed.INSTANCES.items():
+            played = bed.play_policies(
+                bed.STUDY,
+                "BernoulliBandit-v0",
+                {"probabilities": probabilities},
+                settings.regret_runs,
+                settings.regret_steps,
+                settings.seed,
+            )
+            print_grid(bed.study_grid(name, played), console)
+            pulls = {label: one.pulls for label, one in played.items()}
+            made.append(save_figure(draw_regret(pulls, f"{name} Bernoulli arms"), out / f"regret-{name}.png"))
+            made.append(save_figure(draw_optimal(pulls, f"{name} Bernoulli arms"), out / f"optimal-{name}.png"))
+    else:
+        played = bed.play_policies(bed.TESTBED, "GaussianBandit-v0", {}, settings.runs, settings.steps, settings.seed)
+        print_grid(bed.testbed_grid(played), console)
+        about = f"10-armed testbed, {settings.runs:,} runs"
+        for labels, name in ((bed.EPSILONS, "epsilon-greedy"), (("UCB c = 2", bed.EPSILONS[-1]), "ucb")):
+            made.append(save_figure(bed.draw_testbed(played, labels, about), out / f"{name}.png"))
+        pulls = {label: one.pulls for label, one in played.items()}
+        made.append(save_figure(draw_regret(pulls, about), out / "regret.png"))
+    _say_made(console, made)
+
+
+def _say_made(console: Console, paths: Sequence[Path]) -> None:
+    for path in paths:
+        console.print(f"wrote {escape(str(path))}", soft_wrap=True)
