@@ -26,7 +26,8 @@ from eval.stats import improvement_probability, seed_interval
 from eval.tables import Grid
 
 TRAINING_EPISODES = 200
-"""Episodes of a seed at the beginning and at the end of training that are counted."""
+"""Episodes of a seed at the beginning and at the end of training that are counted; a third of them where there are less
+than three times as many."""
 PAIRS_SHOWN = 12
 PROFILE_POINTS = 101
 
@@ -97,17 +98,16 @@ def training_pairs(path: Path) -> list[tuple[str, list[tuple[str, float, int]]]]
                 seeds.setdefault(row.get("seed") or "", []).append(row.get("action_rewards") or "")
     except (OSError, csv.Error):
         return []
+    count = min(TRAINING_EPISODES, min((len(rows) for rows in seeds.values()), default=0) // 3)
     found = []
-    for title, cut in (
-        (f"first {TRAINING_EPISODES} training episodes of each seed", slice(None, TRAINING_EPISODES)),
-        (f"last {TRAINING_EPISODES} training episodes of each seed", slice(-TRAINING_EPISODES, None)),
-    ):
+    for title, cut in (("first", slice(None, count)), ("last", slice(-count, None))):
         counts: Counter[tuple[str, float]] = Counter()
         for rows in seeds.values():
-            for text in rows[cut]:
+            for text in rows[cut] if count else ():
                 counts.update(parse_pairs(text))
         if counts:
-            found.append((title, [(action, reward, count) for (action, reward), count in counts.most_common()]))
+            pairs = [(action, reward, times) for (action, reward), times in counts.most_common()]
+            found.append((f"{title} {count} training episodes of each seed", pairs))
     return found
 
 

@@ -101,7 +101,7 @@ def play_policies(
     return played
 
 
-def testbed_grid(played: Mapping[str, PolicyRuns]) -> Grid:
+def policies_grid(played: Mapping[str, PolicyRuns]) -> Grid:
     """The table of the testbed."""
     rows = [
         [

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
+from envs.native import NativeVectorEnv
 from envs.vector import WorkerError, WorkerVectorEnv, make_vector
 
 BROKEN = "tests.broken_env:Broken-v0"
@@ -96,6 +97,18 @@ def test_bad_resets_are_refused(mask: Any, seed: Any):
     venv = make_vector("CartPole-v1", 2)
     with pytest.raises(ValueError, match="expected"):
         venv.reset(seed=seed, options=None if mask is None else {"reset_mask": mask})
+    venv.close()
+
+
+def test_environments_that_are_batches_by_nature_need_no_workers():
+    for env_id in ("GridWorld-v0", "GaussianBandit-v0"):
+        venv = make_vector(env_id, 3, workers=2)
+        assert isinstance(venv, NativeVectorEnv) and venv.num_envs == 3
+        venv.close()
+    # Gymnasium's own vector forms reset by themselves, which is not our contract.
+    assert gym.spec("CartPole-v1").vector_entry_point is not None
+    venv = make_vector("CartPole-v1", 2)
+    assert isinstance(venv, WorkerVectorEnv)
     venv.close()
 
 

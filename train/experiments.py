@@ -128,7 +128,7 @@ def testbed(argv: Sequence[str], console: Console) -> None:
             made.append(save_figure(draw_optimal(pulls, f"{name} Bernoulli arms"), out / f"optimal-{name}.png"))
     else:
         played = bed.play_policies(bed.TESTBED, "GaussianBandit-v0", {}, settings.runs, settings.steps, settings.seed)
-        print_grid(bed.testbed_grid(played), console)
+        print_grid(bed.policies_grid(played), console)
         about = f"10-armed testbed, {settings.runs:,} runs"
         for labels, name in ((bed.EPSILONS, "epsilon-greedy"), (("UCB c = 2", bed.EPSILONS[-1]), "ucb")):
             made.append(save_figure(bed.draw_testbed(played, labels, about), out / f"{name}.png"))
