@@ -173,7 +173,7 @@ class Table:
 class Tabular:
     """Tables of all seeds and the rule, chosen by the class of the config, that fills them."""
 
-    metric_names = ("td_error", "q", "exploration")
+    metric_names: tuple[str, ...] = ("td_error", "q", "exploration")
 
     def __init__(self, config: TableConfig, task: Task, seeds: Sequence[np.random.SeedSequence], device: torch.device):
         check_task(task)

@@ -11,13 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents import planning
+from agents.baselines import RandomConfig
+from agents.lazy import torch
+from agents.registry import find_agent
 from agents.tabular import Tabular
 from envs.catalog import action_facts
+from eval.loop import Interaction, agent_seeds, training_seeds
 from eval.tables import Grid
+from eval.tasks import describe_task, make_envs
 
 ARROWS = {"north": "↑", "south": "↓", "east": "→", "west": "←", "up": "↑", "down": "↓", "right": "→", "left": "←"}
 LISTED_STATES = 64
 """States of a table that is printed, at most."""
+TD_COLUMNS = 200
+"""Environments that make transitions for TD(0) at once."""
 TIE = 1e-6
 """Learned values closer than this count as equally good when arrows are drawn."""
 
@@ -72,6 +79,33 @@ def process_of(env_id: str, env_args: dict[str, Any]) -> Process | None:
     )
     env.close()
     return process
+
+
+def td0_values(
+    env_id: str, env_args: dict[str, Any], process: Process, gamma: float, transitions: int, seed: int
+) -> NDArray[np.floating]:
+    """The random policy's values [states] by TD(0), from transitions that it makes in the environment itself."""
+    columns = min(transitions, TD_COLUMNS)
+    venv = make_envs(env_id, columns, env_args=env_args, workers=0)
+    task, _ = describe_task(env_id, venv)
+    agent = find_agent("random").build(RandomConfig(), task, agent_seeds(seed, 1), torch.device("cpu"))
+    # Of a step of training all that TD(0) needs: truncation is no reason to cut what follows.
+    kept: list[tuple[NDArray[Any], ...]] = []
+    for step in Interaction(venv, agent, 1, training_seeds(seed, columns), explore=True):
+        kept.append((step.obs[0], step.reward[0], step.next_obs[0], step.terminated[0]))
+        if len(kept) * columns >= transitions:
+            break
+    venv.close()
+    state, reward, next_state, terminated = (np.concatenate(part) for part in zip(*kept, strict=True))
+    return planning.td0(
+        state, reward, next_state, terminated, states=len(process.reward), gamma=gamma, step_size=td_step_size
+    )
+
+
+def td_step_size(visit: int) -> float:
+    """Harmonic from 1, but with a start long enough to forget: 15 / (14 + n), which for a discount of 0.9 is about the
+    least that outruns the bias of the beginning."""
+    return 15.0 / (14.0 + visit)
 
 
 def value_grid(process: Process, title: str, values: NDArray[Any], policy: NDArray[Any], note: str = "") -> Grid:

@@ -16,7 +16,7 @@ import platform
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
@@ -109,11 +109,24 @@ def create_run(config: RunConfig, folder: Path | None) -> Run:
     except OSError as error:
         raise ValueError(f"cannot make the run folder {place}: {error.strerror}; choose another with --run") from None
     extra = {"command": " ".join(sys.argv), "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **versions()}
-    record = {"schema": SCHEMA, **asdict(config), **extra}
-    writing = place / f"{CONFIG}.writing"
+    run = Run(place, config, extra)
+    _write_config(run)
+    return run
+
+
+def extend_run(run: Run, steps: int) -> Run:
+    """The run with a new total of steps, which is written down: if it is interrupted again, that is where it goes."""
+    extended = Run(run.folder, replace(run.config, steps=steps), run.extra)
+    if steps != run.config.steps:
+        _write_config(extended)
+    return extended
+
+
+def _write_config(run: Run) -> None:
+    record = {"schema": SCHEMA, **asdict(run.config), **run.extra}
+    writing = run.folder / f"{CONFIG}.writing"
     writing.write_text(json.dumps(record, indent=2) + "\n")
-    os.replace(writing, place / CONFIG)
-    return Run(place, config, extra)
+    os.replace(writing, run.folder / CONFIG)
 
 
 def find_run(name: str) -> Run:

@@ -13,7 +13,7 @@ from eval.loop import EvaluationSeeds, Interaction
 from eval.pull_plots import asymptotic_slope
 from eval.pulls import PullWatch, watch_pulls
 from eval.tasks import describe_task, make_envs
-from eval.testbed import STUDY, TESTBED, play_policies, study_grid, policies_grid
+from eval.testbed import STUDY, TESTBED, play_policies, policies_grid, study_grid
 from tests.helpers import build_agent
 
 

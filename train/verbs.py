@@ -144,7 +144,7 @@ def resume(argv: Sequence[str], console: Console) -> None:
     """Finish an interrupted run, or go on to a new total of steps."""
     settings = usage.parse(ResumeSettings, argv, prog="cartbot resume", description=resume.__doc__ or "")
     from eval.evaluation import as_config
-    from eval.runs import find_run
+    from eval.runs import extend_run, find_run
     from train.trainer import train as run_training
 
     run = find_run(settings.run)
@@ -153,10 +153,10 @@ def resume(argv: Sequence[str], console: Console) -> None:
     steps = config.steps if settings.steps is None else settings.steps
     if steps <= reached:
         raise UsageError(f"{run.folder} has {reached:,} steps already; ask for more with --steps")
-    config = dataclasses.replace(config, steps=steps)
     agent_config = as_config(find_agent(config.agent), config.agent_args)
+    run = extend_run(run, steps)
     console.print(f"resuming [bold]{escape(str(run.folder))}[/bold] at step {reached:,}")
-    run_training(config, agent_config, lambda _: run, console, resume=True)
+    run_training(run.config, agent_config, lambda _: run, console, resume=True)
     console.print(f"trained: {escape(str(run.folder))}")
 
 
