@@ -33,9 +33,9 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-# The tables of the README, anew: half an hour or so on two cores.
+# The first tables of the README, anew: a quarter of an hour or so on two cores.
 results: $(VENV)/.run
-	$(BIN)/cartbot train dqn --env CartPole3D-v0 --steps 250000 --seeds 4 --run runs/results-cartpole3d
+	$(BIN)/cartbot train dqn --env CartPole3D-v0 --steps 100000 --seeds 4 --run runs/results-cartpole3d
 	$(BIN)/cartbot eval runs/results-cartpole3d --episodes 1000
 	$(BIN)/cartbot train dqn --env CartPole-v1 --steps 50000 --seeds 4 --run runs/results-cartpole
 	$(BIN)/cartbot eval runs/results-cartpole --episodes 100

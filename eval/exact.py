@@ -97,15 +97,7 @@ def td0_values(
             break
     venv.close()
     state, reward, next_state, terminated = (np.concatenate(part) for part in zip(*kept, strict=True))
-    return planning.td0(
-        state, reward, next_state, terminated, states=len(process.reward), gamma=gamma, step_size=td_step_size
-    )
-
-
-def td_step_size(visit: int) -> float:
-    """Harmonic from 1, but with a start long enough to forget: 15 / (14 + n), which for a discount of 0.9 is about the
-    least that outruns the bias of the beginning."""
-    return 15.0 / (14.0 + visit)
+    return planning.td0(state, reward, next_state, terminated, states=len(process.reward), gamma=gamma)
 
 
 def value_grid(process: Process, title: str, values: NDArray[Any], policy: NDArray[Any], note: str = "") -> Grid:
