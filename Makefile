@@ -53,8 +53,9 @@ story: $(VENV)/.run
 	for run in $(STORY); do $(BIN)/cartbot eval $$run --episodes 200 > $$run/eval.txt && $(BIN)/cartbot plot $$run || exit 1; done
 	$(BIN)/cartbot compare $(STORY) --out runs/story.png
 
-# Sonars against a march of rays at 10,000 poses, and 10 million random steps that must never meet a wall.
+# What a step of CartPole3D costs; sonars against rays at 10,000 poses; 10 million random steps that must meet no wall.
 campaign: $(VENV)/.test
+	$(BIN)/python -m tests.campaigns.bullet_cost
 	$(BIN)/python -m tests.campaigns.drivebot_campaign
 
 clean:
