@@ -45,7 +45,8 @@ NAIVE := --memory-size 0 --n-step 1 --target-interval 0 --no-double --exploratio
 STORY := runs/story-rule runs/story-table runs/story-naive runs/story-ramp runs/story-dqn
 story: $(VENV)/.run
 	$(BIN)/cartbot train furthest-sonar --env DriveBot-v0 --steps 100000 --run runs/story-rule
-	$(BIN)/cartbot train qtable --env DriveBot-v0 --env-args observation=furthest --steps 100000 --run runs/story-table
+	$(BIN)/cartbot train qtable --env DriveBot-v0 --env-args observation=furthest --gamma 0.9 --steps 100000 \
+		--run runs/story-table
 	$(BIN)/cartbot train dqn --env DriveBot-v0 $(NAIVE) --rho-start 50 --steps 100000 --run runs/story-naive
 	$(BIN)/cartbot train dqn --env DriveBot-v0 $(NAIVE) --rho-start 0.5 --burn-in 10000 --ramp-steps 40000 \
 		--steps 100000 --run runs/story-ramp
