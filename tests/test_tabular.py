@@ -241,7 +241,7 @@ def test_q_learning_converges_to_the_optimum_of_the_gridworld():
 
 def test_sarsa_converges_to_the_epsilon_soft_optimum_of_the_gridworld():
     """Within 0.1 of every square for both seeds; short episodes, so that it sees all squares."""
-    agent = trained("sarsa", "GridWorld-v0", 1_000_000, seeds=2, envs=256, env_args={"max_steps": 10}, gamma=0.9)
+    agent = trained("sarsa", "GridWorld-v0", 1_000_000, seeds=2, envs=256, env_args={"max_steps": 4}, gamma=0.9)
     _, values = epsilon_soft_optimum(*exact_model(GridWorldConfig()), 0.9, 0.1)
     assert np.abs(agent.state_values() - values).max() < 0.1
 
