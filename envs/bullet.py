@@ -16,21 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.cartpole3d_task import TIMESTEP
+
 GRAVITY = -9.81
 """Acceleration along z, m/s^2."""
-TIMESTEP = 1 / 240
-"""Seconds of one physics step."""
 SETTLE_STEPS = 100
 """Physics steps from the bodies' start poses to the state that every episode begins with."""
 CART_START = (0.0, 0.0, 0.08)
 """Start of the cart's centre, m."""
 POLE_START = (0.0, 0.0, 0.35)
 """Start of the pole's centre, m."""
-
-BODIES = 2
-"""Bodies that move, in this order: cart, pole."""
-POSE = 7
-"""Numbers of a pose: position x y z (m), orientation as a quaternion x y z w."""
 
 _ASSETS = Path(__file__).parent / "assets"
 

@@ -396,11 +396,29 @@ def cpu_count() -> int:
 
 
 def cartpole3d_vector(
-    num_envs: int = 1, *, workers: int | None = None, continuous: bool = False, **kwargs: Any
-) -> WorkerVectorEnv:
-    """What `gymnasium.make_vec` builds for CartPole3D: see `WorkerVectorEnv`."""
+    num_envs: int = 1,
+    *,
+    workers: int | None = None,
+    threads: int | None = None,
+    continuous: bool = False,
+    world: str = "bullet",
+    **kwargs: Any,
+) -> VectorEnv[Any, Any, Any]:
+    """What `gymnasium.make_vec` builds for CartPole3D.
+
+    World "bullet" is simulated by `workers` processes (see `WorkerVectorEnv`), world "batched" by `threads` of this one
+    (see `envs.cartpole3d_vector`); there `workers` means threads, and 0 one that does not step in the background.
+    """
+    if world == "batched":
+        from envs.cartpole3d_vector import BatchedCartPole3D  # compiled: Bullet does without
+
+        overlap = workers != 0
+        threads = max(1, workers) if threads is None and workers is not None else threads
+        return BatchedCartPole3D(num_envs, threads=threads, overlap=overlap, continuous=continuous, **kwargs)
+    if threads is not None:
+        raise ValueError("threads is for world 'batched'; world 'bullet' has workers")
     env_id = "CartPole3DContinuous-v0" if continuous else "CartPole3D-v0"
-    return WorkerVectorEnv(env_id, num_envs, workers=workers, kwargs=kwargs)
+    return WorkerVectorEnv(env_id, num_envs, workers=workers, kwargs={"world": world, **kwargs})
 
 
 def make_vector(

@@ -14,7 +14,7 @@ from scipy import stats
 from stable_baselines3.common.env_checker import check_env as sb3_check
 
 import envs  # noqa: F401 - registers
-from envs.cartpole3d import CartPole3DConfig, has_fallen, is_off_cart, roll_pitch, step_reward
+from envs.cartpole3d_task import CartPole3DConfig, has_fallen, is_off_cart, roll_pitch, step_reward
 
 pytest.importorskip("pybullet")
 
@@ -24,6 +24,9 @@ UPRIGHT = [0.0, 0.0, 0.0, 1.0]
 
 def make(env_id: str = DISCRETE, **keywords: Any) -> gym.Env[Any, Any]:
     return gym.make(env_id, **keywords).unwrapped
+
+
+WORLDS = ["bullet", "batched"]
 
 
 def lengths(episodes: int, *, idle: bool, **keywords: Any) -> list[int]:
@@ -46,8 +49,9 @@ def sample_of(deciles: list[float], size: int = 200) -> np.ndarray:
     return np.interp(np.linspace(0, 100, size), np.arange(0, 101, 10), deciles)
 
 
-def test_the_pole_stays_up_when_nothing_happens():
-    assert lengths(10, idle=True, push_steps=0) == [200] * 10
+@pytest.mark.parametrize("world", WORLDS)
+def test_the_pole_stays_up_when_nothing_happens(world: str):
+    assert lengths(10, idle=True, push_steps=0, world=world) == [200] * 10
 
 
 @pytest.mark.parametrize(
@@ -58,8 +62,9 @@ def test_the_pole_stays_up_when_nothing_happens():
         (False, 30, [2, 3, 3, 4, 5, 6, 6, 7, 8, 9, 21]),
     ],
 )
-def test_episode_lengths_have_the_measured_distribution(idle: bool, push_steps: int, deciles: list[float]):
-    found = lengths(200, idle=idle, push_steps=push_steps)
+@pytest.mark.parametrize("world", WORLDS)
+def test_episode_lengths_have_the_measured_distribution(idle: bool, push_steps: int, deciles: list[float], world: str):
+    found = lengths(200, idle=idle, push_steps=push_steps, world=world)
     assert stats.ks_2samp(found, np.round(sample_of(deciles))).pvalue > 0.001
 
 
@@ -72,7 +77,17 @@ def test_bodies_have_three_times_the_inertia_of_their_boxes():
 
 
 @pytest.mark.parametrize("env_id", [DISCRETE, CONTINUOUS])
-@pytest.mark.parametrize("keywords", [{}, {"flatten": True}, {"observation": "pixels", "cameras": 2}])
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {},
+        {"flatten": True},
+        {"observation": "pixels", "cameras": 2},
+        {"observation": "pixels", "renderer": "tiny"},
+        {"world": "batched"},
+        {"world": "batched", "observation": "pixels"},
+    ],
+)
 def test_the_checkers_of_gymnasium_and_stable_baselines3_are_content(env_id: str, keywords: dict[str, Any]):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -89,7 +104,9 @@ def test_the_checkers_of_gymnasium_and_stable_baselines3_are_content(env_id: str
         ({}, (2, 2, 7), np.float32),
         ({"flatten": True}, (28,), np.float32),
         ({"repeats": 3}, (3, 2, 7), np.float32),
+        ({"world": "batched"}, (2, 2, 7), np.float32),
         ({"observation": "pixels"}, (50, 50, 6), np.uint8),
+        ({"observation": "pixels", "renderer": "tiny"}, (50, 50, 6), np.uint8),
         (
             {"observation": "pixels", "cameras": 2, "repeats": 3, "image_width": 40, "image_height": 36},
             (36, 40, 18),
@@ -140,9 +157,10 @@ def test_left_is_left_in_the_first_camera():
     env.close()
 
 
+@pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize(("action", "axis", "sign"), [(1, 0, 1), (2, 0, -1), (3, 1, 1), (4, 1, -1)])
-def test_each_action_pushes_the_cart_its_way(action: int, axis: int, sign: int):
-    env = make(push_steps=0)
+def test_each_action_pushes_the_cart_its_way(action: int, axis: int, sign: int, world: str):
+    env = make(push_steps=0, world=world)
     start, _ = env.reset(seed=0)
     end, *_ = env.step(action)
     moved = (end - start)[-1, 0, :2] * sign
@@ -160,8 +178,9 @@ def test_a_full_continuous_action_is_the_discrete_one():
         np.testing.assert_array_equal(a, b)
 
 
-def test_the_push_comes_along_x_when_it_is_not_random():
-    env = make(random_push_direction=False)
+@pytest.mark.parametrize("world", WORLDS)
+def test_the_push_comes_along_x_when_it_is_not_random(world: str):
+    env = make(random_push_direction=False, world=world)
     first, info = env.reset(seed=1)
     second, _ = env.reset(seed=2)
     assert info["push_direction"] == 0.0
@@ -170,42 +189,44 @@ def test_the_push_comes_along_x_when_it_is_not_random():
 
 
 def test_roll_and_pitch_of_known_turns():
-    half = math.sin(0.1), math.cos(0.1)
-    np.testing.assert_allclose(roll_pitch(np.array([half[0], 0, 0, half[1]])), (0.2, 0), atol=1e-12)
-    np.testing.assert_allclose(roll_pitch(np.array([0, half[0], 0, half[1]])), (0, 0.2), atol=1e-12)
-
-
-def poses(pole: list[float], turn: list[float] | None = None) -> np.ndarray:
-    return np.array([[0, 0, 0.075, *UPRIGHT], [*pole, *(turn or UPRIGHT)]])
-
-
-def test_an_episode_ends_when_the_pole_is_far_or_tilted():
-    config = CartPole3DConfig()
-    assert not has_fallen(poses([1.99, -1.99, 0.35]), config)
-    assert has_fallen(poses([2.01, 0, 0.35]), config)
-    assert has_fallen(poses([0, -2.01, 0.35]), config)
-    assert has_fallen(poses([0, 0, 0.35], [math.sin(0.151), 0, 0, math.cos(0.151)]), config)
-    assert not has_fallen(poses([0, 0, 0.35], [0, math.sin(0.149), 0, math.cos(0.149)]), config)
-
-
-def test_a_pole_that_stands_on_the_ground_is_off_the_cart():
-    assert is_off_cart(poses([0.5, 0, 0.30]))
-    assert not is_off_cart(poses([0.05, 0, 0.35]))
+    sine, cosine = math.sin(0.1), math.cos(0.1)
+    np.testing.assert_allclose(roll_pitch(sine, 0, 0, cosine), (0.2, 0), atol=1e-12)
+    np.testing.assert_allclose(roll_pitch(0, sine, 0, cosine), (0, 0.2), atol=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("reward", "expected"), [("fixed", 1.0), ("angle", 1.4), ("action", 1.0), ("angle_action", 1.4)]
+    ("x", "y", "roll", "pitch", "fallen"),
+    [
+        (1.99, -1.99, 0, 0, False),
+        (2.01, 0, 0, 0, True),
+        (0, -2.01, 0, 0, True),
+        (0, 0, 0.302, 0, True),
+        (0, 0, 0, -0.302, True),
+        (0, 0, 0.298, -0.298, False),
+    ],
+)
+def test_an_episode_ends_when_the_pole_is_far_or_tilted(x: float, y: float, roll: float, pitch: float, fallen: bool):
+    config = CartPole3DConfig()
+    assert has_fallen(x, y, roll, pitch, config.position_limit, config.tilt_limit) == fallen
+
+
+def test_a_pole_that_stands_on_the_ground_is_off_the_cart():
+    assert is_off_cart(0.075, 0.30)
+    assert not is_off_cart(0.075, 0.35)
+
+
+@pytest.mark.parametrize(
+    ("reward", "expected"), [("fixed", 1.0), ("angle", 1.3), ("action", 0.9), ("angle_action", 1.2)]
 )
 def test_the_four_rewards(reward: str, expected: float):
     config = CartPole3DConfig(reward=reward)  # pyright: ignore[reportArgumentType]
-    tilted = poses([0, 0, 0.35], [math.sin(0.1), 0, 0, math.cos(0.1)])  # roll 0.2
-    action = np.array([0.3, 0.4])  # norm 0.5
-    assert step_reward(tilted, action, False, config) == pytest.approx(expected)
-    assert step_reward(tilted, action, True, config) == 0.0
+    assert step_reward(0.2, -0.1, 0.6, False, *config.rewarded) == pytest.approx(expected)
+    assert step_reward(0.2, -0.1, 0.6, True, *config.rewarded) == 0.0
 
 
-def test_success_is_told_at_the_time_limit_and_needs_the_pole_on_the_cart():
-    env = make(push_steps=0, max_steps=3)
+@pytest.mark.parametrize("world", WORLDS)
+def test_success_is_told_at_the_time_limit_and_needs_the_pole_on_the_cart(world: str):
+    env = make(push_steps=0, max_steps=3, world=world)
     env.reset(seed=0)
     assert env.step(0)[4] == {} and env.step(0)[4] == {}
     *_, terminated, truncated, info = env.step(0)
@@ -213,13 +234,14 @@ def test_success_is_told_at_the_time_limit_and_needs_the_pole_on_the_cart():
     assert info == {"is_success": True, "off_cart": False}
 
 
-def test_episodes_repeat_to_the_bit_in_a_used_world_and_a_fresh_one():
-    used = make()
+@pytest.mark.parametrize("world", WORLDS)
+def test_episodes_repeat_to_the_bit_in_a_used_world_and_a_fresh_one(world: str):
+    used = make(world=world)
     for seed in range(3):  # leave contacts behind
         used.reset(seed=seed)
         for _ in range(2):
             used.step(seed)
-    fresh = make()
+    fresh = make(world=world)
     for env in (used, fresh):
         env.reset(seed=42)
     for action in (1, 4, 2, 0):
@@ -230,8 +252,9 @@ def test_episodes_repeat_to_the_bit_in_a_used_world_and_a_fresh_one():
             break
 
 
-def test_stepping_without_an_episode_is_refused():
-    env = make(max_steps=1)
+@pytest.mark.parametrize("world", WORLDS)
+def test_stepping_without_an_episode_is_refused(world: str):
+    env = make(max_steps=1, world=world)
     with pytest.raises(gym.error.ResetNeeded, match="call reset"):
         env.step(0)
     env.reset(seed=0)
@@ -255,6 +278,9 @@ def test_stepping_without_an_episode_is_refused():
         (DISCRETE, {"cameras": 3}, "cameras is 3"),
         (DISCRETE, {"render_mode": "ansi"}, "render_mode is 'ansi'"),
         (CONTINUOUS, {"world": "mujoco"}, "world is 'mujoco'"),
+        (DISCRETE, {"renderer": "opengl"}, "renderer is 'opengl'; expected one of fast, tiny"),
+        (DISCRETE, {"renderer": "tiny", "world": "batched"}, "renderer 'tiny' needs world 'bullet'"),
+        (DISCRETE, {"render_mode": "human", "world": "batched"}, "use world 'bullet', or 'rgb_array'"),
     ],
 )
 def test_absurd_keywords_are_refused_in_one_line(env_id: str, keywords: dict[str, Any], message: str):

@@ -1,0 +1,52 @@
+"""How rigid bodies and their contacts are laid out for loops that the compiler turns into vector instructions.
+
+LANES environments make a group. A number of each of them stands side by side in a row, and the array of a group is
+its rows one after the other: the heights of a body are `body[row.Z + lane]`. Every kernel is a straight-line loop over
+lanes, so that one instruction works on many environments, and none ever sees another's numbers.
+
+All indices are unsigned: a signed one might count from the end, which the compiler would have to look out for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+WIDTH = 32
+"""Environments of a group."""
+LANES = np.uintp(WIDTH)
+"""The same as an index."""
+
+
+def _rows(first: int, count: int) -> list[np.uintp]:
+    """Where `count` rows begin, counted from row `first`."""
+    return [np.uintp((first + number) * WIDTH) for number in range(count)]
+
+
+# A body: position (m), orientation (quaternion), velocity (m/s) and angular velocity (rad/s), in the world's frame ...
+X, Y, Z, QX, QY, QZ, QW, VX, VY, VZ, WX, WY, WZ = _rows(0, 13)
+# ... and what follows from its orientation: the rotation matrix, and the inverse inertia tensor (symmetric).
+R00, R01, R02, R10, R11, R12, R20, R21, R22 = _rows(13, 9)
+I00, I01, I02, I11, I12, I22 = _rows(22, 6)
+BODY_ROWS = 28
+
+SLOTS = np.uintp(4)
+"""Contacts that two bodies can have."""
+COUNT = np.uintp(0)
+"""Row of a manifold that tells how many they have; its slots follow."""
+# A slot: the contact point in A's and in B's frame as it was found, where these two are in the world now, the normal
+# from B to A, and the distance along it (m): negative when the bodies overlap.
+AX, AY, AZ, BX, BY, BZ, PX, PY, PZ, SX, SY, SZ, NX, NY, NZ, GAP = _rows(1, 16)
+SLOT_ROWS = 16
+SLOT = np.uintp(SLOT_ROWS * WIDTH)
+"""From a slot to the next."""
+MANIFOLD_ROWS = 1 + 4 * SLOT_ROWS
+
+# What is found in one step: a normal from B to A, and four points: 1 where it is one, its place on B, and how deep the
+# bodies overlap there (m).
+TOWARDS_X, TOWARDS_Y, TOWARDS_Z = _rows(0, 3)
+FOUND, FX, FY, FZ, DEPTH = _rows(3, 5)
+POINT = np.uintp(5 * WIDTH)
+"""From a point to the next."""
+FOUND_ROWS = 3 + 4 * 5
+
+ZERO, HALF, ONE, TWO = (np.float32(number) for number in (0.0, 0.5, 1.0, 2.0))

@@ -1,0 +1,437 @@
+"""What contacts do to velocities, over lanes: impulses that keep bodies apart and rub, by projected Gauss-Seidel.
+
+Every contact has three rows: one along its normal, whose impulse only pushes, and two across it, whose impulses
+together stay within the friction cone. Fifty times, or until nothing changes any more, each row in turn is given the
+impulse that would satisfy it alone. As Bullet's btMultiBodyConstraintSolver does it for single bodies; and as there, a
+lane has its velocities from the iteration in which it converged, however long others take.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from envs import lanes as row
+from envs.compiled import approximate, compiled, inlined
+from envs.lanes import LANES, ONE, SLOTS, WIDTH, ZERO
+
+ITERATIONS = 50
+CONVERGED = np.float32(1e-7)
+"""Square of the largest change of a velocity (m/s) in an iteration that may be neglected."""
+SLOP = np.float32(1e-5)
+"""Overlap (m) that is not pushed apart."""
+PUSH_APART = np.float32(0.08)
+"""Share of the overlap that a step takes away."""
+RATE = np.float32(240)
+"""Steps a second."""
+_STEEP = np.float32(math.sqrt(0.5))
+
+# Changes of a body's velocity, linear and angular.
+_VX, _VY, _VZ, _WX, _WY, _WZ = (np.uintp(WIDTH * number) for number in range(6))
+CHANGE_ROWS = np.uintp(6)
+
+# What a row is made of: the impulse wanted at first, what a unit of velocity takes, and the impulse so far; what a unit
+# of impulse does to the angular velocity; and what the velocities along it are multiplied by to give an impulse.
+_WANT, _PER, _IMPULSE, _TX, _TY, _TZ, _MASS, _L0, _L1 = (np.uintp(WIDTH * number) for number in range(9))
+_LINE = np.uintp(9 * WIDTH)
+_LINES = np.uintp(3)
+# A contact with the floor has three: up, along -y, along -x. Each touches two of the angular velocity's components.
+_FLOOR = np.uintp(3 * 9 * WIDTH)
+_FIRST, _SECOND, _THIRD, _FOURTH = (np.uintp(number * 3 * 9 * WIDTH) for number in range(4))
+FLOOR_ROWS = 4 * 3 * 9
+
+# One between two bodies: the direction, and all of that for both of them.
+_DX, _DY, _DZ, _LAX, _LAY, _LAZ, _LBX, _LBY, _LBZ, _TAX, _TAY, _TAZ, _TBX, _TBY, _TBZ, _MX, _MY, _MZ = (
+    np.uintp(WIDTH * (3 + number)) for number in range(18)
+)
+_ROW = np.uintp(21 * WIDTH)
+_CONTACT = np.uintp(3 * 21 * WIDTH)
+CONTACT_ROWS = 4 * 3 * 21
+
+# The square of the largest change of a velocity in this iteration, and 1 where a lane converged before.
+_WORST, _DONE = np.uintp(0), np.uintp(WIDTH)
+FLAG_ROWS = 2
+
+_NOTHING = np.float32(1e-30)
+
+
+@compiled
+def prepare_floor(manifold: Any, body: Any, inverse_mass: Any, floor: Any) -> None:
+    """The rows of a body's contacts with the floor, from its velocity before any impulse."""
+    for k in range(SLOTS):
+        slot, contact = k * row.SLOT, k * _FLOOR
+        for i in range(LANES):
+            here = np.float32(k) < manifold[row.COUNT + i]
+            x = manifold[slot + row.SX + i] - body[row.X + i]
+            y = manifold[slot + row.SY + i] - body[row.Y + i]
+            z = manifold[slot + row.SZ + i] - body[row.Z + i]
+            vx, vy, vz = body[row.VX + i], body[row.VY + i], body[row.VZ + i]
+            wx, wy, wz = body[row.WX + i], body[row.WY + i], body[row.WZ + i]
+            # What is wanted along the normal: to come no nearer than touching, and a little apart when too near.
+            gap = manifold[slot + row.GAP + i] + SLOP
+            wanted = -gap * (RATE if gap > ZERO else RATE * PUSH_APART)
+            gained = vz + y * wx - x * wy
+            mass = _floor_line(floor, contact, body, i, y, -x, ZERO, inverse_mass, wanted - gained, here)
+            floor[contact + _L0 + i], floor[contact + _L1 + i] = mass * y, mass * x
+            gained = -vy + z * wx - x * wz
+            first = contact + _LINE
+            mass = _floor_line(floor, first, body, i, z, ZERO, -x, inverse_mass, -gained, here)
+            floor[first + _L0 + i], floor[first + _L1 + i] = mass * z, mass * x
+            gained = -vx + y * wz - z * wy
+            second = contact + _LINE + _LINE
+            mass = _floor_line(floor, second, body, i, ZERO, -z, y, inverse_mass, -gained, here)
+            floor[second + _L0 + i], floor[second + _L1 + i] = mass * y, mass * z
+
+
+@inlined
+def _floor_line(
+    floor: Any, at: Any, body: Any, i: Any, x: Any, y: Any, z: Any, inverse_mass: Any, velocity: Any, here: Any
+) -> Any:
+    """Fills a row from its lever arm; returns how much impulse a unit of velocity is worth."""
+    tx = body[row.I00 + i] * x + body[row.I01 + i] * y + body[row.I02 + i] * z
+    ty = body[row.I01 + i] * x + body[row.I11 + i] * y + body[row.I12 + i] * z
+    tz = body[row.I02 + i] * x + body[row.I12 + i] * y + body[row.I22 + i] * z
+    per = inverse_mass + x * tx + y * ty + z * tz
+    mass = ONE / per if here else ZERO
+    floor[at + _TX + i], floor[at + _TY + i], floor[at + _TZ + i] = tx, ty, tz
+    floor[at + _WANT + i], floor[at + _PER + i], floor[at + _IMPULSE + i] = velocity * mass, per, ZERO
+    floor[at + _MASS + i] = mass
+    return mass
+
+
+@compiled
+def prepare_contacts(
+    manifold: Any, count: Any, a: Any, b: Any, inverse_mass_a: Any, inverse_mass_b: Any, contacts: Any
+) -> None:
+    """The rows of contacts between two bodies, from their velocities before any impulse."""
+    for k in range(count):
+        slot, contact = k * row.SLOT, k * _CONTACT
+        _directions(manifold, slot, contacts, contact)
+        for line in range(_LINES):
+            at = contact + line * _ROW
+            _levers(manifold, slot, a, b, contacts, at)
+            _masses(manifold, np.float32(k), a, b, inverse_mass_a, inverse_mass_b, contacts, at)
+        for i in range(LANES):
+            here = np.float32(k) < manifold[row.COUNT + i]
+            # Along the normal: to come no nearer than touching, and a little apart when too near.
+            gap = manifold[slot + row.GAP + i] + SLOP
+            wanted = -gap * (RATE if gap > ZERO else RATE * PUSH_APART)
+            mass = ONE / contacts[contact + _PER + i]
+            contacts[contact + _WANT + i] += wanted * mass if here else ZERO
+
+
+@compiled
+def _directions(manifold: Any, slot: Any, contacts: Any, at: Any) -> None:
+    """The normal, and two directions across it by whichever two of its components are safe to divide by."""
+    first, second = at + _ROW, at + _ROW + _ROW
+    for i in range(LANES):
+        nx, ny, nz = manifold[slot + row.NX + i], manifold[slot + row.NY + i], manifold[slot + row.NZ + i]
+        steep = abs(nz) > _STEEP
+        square = ny * ny + nz * nz if steep else nx * nx + ny * ny
+        scale = ONE / math.sqrt(square if square > ZERO else ONE)
+        px = ZERO if steep else -ny * scale
+        py = -nz * scale if steep else nx * scale
+        pz = ny * scale if steep else ZERO
+        contacts[at + _DX + i], contacts[at + _DY + i], contacts[at + _DZ + i] = nx, ny, nz
+        contacts[first + _DX + i], contacts[first + _DY + i], contacts[first + _DZ + i] = px, py, pz
+        contacts[second + _DX + i] = ny * pz - nz * py
+        contacts[second + _DY + i] = nz * px - nx * pz
+        contacts[second + _DZ + i] = nx * py - ny * px
+
+
+@compiled
+def _levers(manifold: Any, slot: Any, a: Any, b: Any, contacts: Any, at: Any) -> None:
+    """The contact's place seen from both centres, turned into the row's direction; B is pushed the other way."""
+    for i in range(LANES):
+        dx, dy, dz = contacts[at + _DX + i], contacts[at + _DY + i], contacts[at + _DZ + i]
+        x = manifold[slot + row.PX + i] - a[row.X + i]
+        y = manifold[slot + row.PY + i] - a[row.Y + i]
+        z = manifold[slot + row.PZ + i] - a[row.Z + i]
+        contacts[at + _LAX + i] = y * dz - z * dy
+        contacts[at + _LAY + i] = z * dx - x * dz
+        contacts[at + _LAZ + i] = x * dy - y * dx
+        x = manifold[slot + row.SX + i] - b[row.X + i]
+        y = manifold[slot + row.SY + i] - b[row.Y + i]
+        z = manifold[slot + row.SZ + i] - b[row.Z + i]
+        contacts[at + _LBX + i] = z * dy - y * dz
+        contacts[at + _LBY + i] = x * dz - z * dx
+        contacts[at + _LBZ + i] = y * dx - x * dy
+
+
+@compiled
+def _masses(
+    manifold: Any, k: Any, a: Any, b: Any, inverse_mass_a: Any, inverse_mass_b: Any, contacts: Any, at: Any
+) -> None:
+    """What a unit of impulse does, and the impulse that takes away all velocity along the row."""
+    for i in range(LANES):
+        dx, dy, dz = contacts[at + _DX + i], contacts[at + _DY + i], contacts[at + _DZ + i]
+        ax, ay, az = contacts[at + _LAX + i], contacts[at + _LAY + i], contacts[at + _LAZ + i]
+        bx, by, bz = contacts[at + _LBX + i], contacts[at + _LBY + i], contacts[at + _LBZ + i]
+        tax = a[row.I00 + i] * ax + a[row.I01 + i] * ay + a[row.I02 + i] * az
+        tay = a[row.I01 + i] * ax + a[row.I11 + i] * ay + a[row.I12 + i] * az
+        taz = a[row.I02 + i] * ax + a[row.I12 + i] * ay + a[row.I22 + i] * az
+        tbx = b[row.I00 + i] * bx + b[row.I01 + i] * by + b[row.I02 + i] * bz
+        tby = b[row.I01 + i] * bx + b[row.I11 + i] * by + b[row.I12 + i] * bz
+        tbz = b[row.I02 + i] * bx + b[row.I12 + i] * by + b[row.I22 + i] * bz
+        contacts[at + _TAX + i], contacts[at + _TAY + i], contacts[at + _TAZ + i] = tax, tay, taz
+        contacts[at + _TBX + i], contacts[at + _TBY + i], contacts[at + _TBZ + i] = tbx, tby, tbz
+        square = dx * dx + dy * dy + dz * dz
+        per = square * (inverse_mass_a + inverse_mass_b)
+        per += ax * tax + ay * tay + az * taz + bx * tbx + by * tby + bz * tbz
+        linear = dx * (a[row.VX + i] - b[row.VX + i])
+        linear += dy * (a[row.VY + i] - b[row.VY + i]) + dz * (a[row.VZ + i] - b[row.VZ + i])
+        of_a = ax * a[row.WX + i] + ay * a[row.WY + i] + az * a[row.WZ + i]
+        of_b = bx * b[row.WX + i] + by * b[row.WY + i] + bz * b[row.WZ + i]
+        per = per if per > ZERO else ONE
+        mass = ONE / per if k < manifold[row.COUNT + i] else ZERO
+        contacts[at + _WANT + i] = -(linear + of_a + of_b) * mass
+        contacts[at + _PER + i] = per
+        contacts[at + _IMPULSE + i] = ZERO
+        contacts[at + _MX + i], contacts[at + _MY + i], contacts[at + _MZ + i] = dx * mass, dy * mass, dz * mass
+        contacts[at + _LAX + i], contacts[at + _LAY + i], contacts[at + _LAZ + i] = ax * mass, ay * mass, az * mass
+        contacts[at + _LBX + i], contacts[at + _LBY + i], contacts[at + _LBZ + i] = bx * mass, by * mass, bz * mass
+
+
+@inlined
+def _push_off(floor: Any, at: Any, i: Any, inverse_mass: Any, worst: Any, vz: Any, w: Any) -> Any:
+    """The row along the normal of one contact with the floor."""
+    wx, wy, wz = w
+    before = floor[at + _IMPULSE + i]
+    wanted = floor[at + _WANT + i] - floor[at + _MASS + i] * vz
+    more = wanted - (floor[at + _L0 + i] * wx - floor[at + _L1 + i] * wy)
+    more = max(more, -before)
+    floor[at + _IMPULSE + i] = before + more
+    changed = more * floor[at + _PER + i]
+    turned = wx + floor[at + _TX + i] * more, wy + floor[at + _TY + i] * more, wz + floor[at + _TZ + i] * more
+    return vz + inverse_mass * more, turned, max(worst, changed * changed)
+
+
+@compiled
+def _push_off_floor(floor: Any, change: Any, flags: Any, inverse_mass: Any) -> None:
+    """The rows along the normals of all contacts with the floor, one after the other."""
+    for i in range(LANES):
+        worst, vz = flags[_WORST + i], change[_VZ + i]
+        w = change[_WX + i], change[_WY + i], change[_WZ + i]
+        vz, w, worst = _push_off(floor, _FIRST, i, inverse_mass, worst, vz, w)
+        vz, w, worst = _push_off(floor, _SECOND, i, inverse_mass, worst, vz, w)
+        vz, w, worst = _push_off(floor, _THIRD, i, inverse_mass, worst, vz, w)
+        vz, w, worst = _push_off(floor, _FOURTH, i, inverse_mass, worst, vz, w)
+        change[_WX + i], change[_WY + i], change[_WZ + i] = w
+        change[_VZ + i], flags[_WORST + i] = vz, worst
+
+
+@approximate
+def _within_cone(p: Any, q: Any, limit: Any) -> Any:
+    """Two impulses across a normal, shortened together to the friction cone."""
+    square = p * p + q * q
+    over = square >= limit * limit
+    scale = limit * (ONE / math.sqrt(square + _NOTHING))
+    return (p * scale if over else p), (q * scale if over else q)
+
+
+@inlined
+def _rub(floor: Any, at: Any, i: Any, inverse_mass: Any, friction: Any, worst: Any, vx: Any, vy: Any, w: Any) -> Any:
+    """The rows across the normal of one contact with the floor."""
+    wx, wy, wz = w
+    first, second = at + _LINE, at + _LINE + _LINE
+    p_before, q_before = floor[first + _IMPULSE + i], floor[second + _IMPULSE + i]
+    p = p_before + floor[first + _WANT + i] + floor[first + _MASS + i] * vy
+    p = p - (floor[first + _L0 + i] * wx - floor[first + _L1 + i] * wz)
+    q = q_before + floor[second + _WANT + i] + floor[second + _MASS + i] * vx
+    q = q - (floor[second + _L0 + i] * wz - floor[second + _L1 + i] * wy)
+    p, q = _within_cone(p, q, friction * floor[at + _IMPULSE + i])
+    floor[first + _IMPULSE + i], floor[second + _IMPULSE + i] = p, q
+    # As if the impulse so far were taken away, which need not wait for the new one, and that given instead.
+    ptx, pty, ptz = floor[first + _TX + i], floor[first + _TY + i], floor[first + _TZ + i]
+    qtx, qty, qtz = floor[second + _TX + i], floor[second + _TY + i], floor[second + _TZ + i]
+    turned = (
+        (wx - ptx * p_before - qtx * q_before) + ptx * p + qtx * q,
+        (wy - pty * p_before - qty * q_before) + pty * p + qty * q,
+        (wz - ptz * p_before - qtz * q_before) + ptz * p + qtz * q,
+    )
+    changed = (p - p_before) * floor[first + _PER + i] + (q - q_before) * floor[second + _PER + i]
+    vx = (vx + inverse_mass * q_before) - inverse_mass * q
+    vy = (vy + inverse_mass * p_before) - inverse_mass * p
+    return vx, vy, turned, max(worst, changed * changed)
+
+
+@compiled
+def _rub_on_floor(floor: Any, change: Any, flags: Any, inverse_mass: Any, friction: Any) -> None:
+    """The rows across the normals of all contacts with the floor, one after the other."""
+    for i in range(LANES):
+        worst, vx, vy = flags[_WORST + i], change[_VX + i], change[_VY + i]
+        w = change[_WX + i], change[_WY + i], change[_WZ + i]
+        vx, vy, w, worst = _rub(floor, _FIRST, i, inverse_mass, friction, worst, vx, vy, w)
+        vx, vy, w, worst = _rub(floor, _SECOND, i, inverse_mass, friction, worst, vx, vy, w)
+        vx, vy, w, worst = _rub(floor, _THIRD, i, inverse_mass, friction, worst, vx, vy, w)
+        vx, vy, w, worst = _rub(floor, _FOURTH, i, inverse_mass, friction, worst, vx, vy, w)
+        change[_WX + i], change[_WY + i], change[_WZ + i] = w
+        change[_VX + i], change[_VY + i], flags[_WORST + i] = vx, vy, worst
+
+
+@inlined
+def _wanted(contacts: Any, at: Any, of_a: Any, of_b: Any, i: Any) -> Any:
+    """The impulse that would satisfy a row between two bodies, beside what it has."""
+    linear = contacts[at + _MX + i] * (of_a[_VX + i] - of_b[_VX + i])
+    linear += contacts[at + _MY + i] * (of_a[_VY + i] - of_b[_VY + i])
+    linear += contacts[at + _MZ + i] * (of_a[_VZ + i] - of_b[_VZ + i])
+    turning_a = contacts[at + _LAX + i] * of_a[_WX + i] + contacts[at + _LAY + i] * of_a[_WY + i]
+    turning_a += contacts[at + _LAZ + i] * of_a[_WZ + i]
+    turning_b = contacts[at + _LBX + i] * of_b[_WX + i] + contacts[at + _LBY + i] * of_b[_WY + i]
+    turning_b += contacts[at + _LBZ + i] * of_b[_WZ + i]
+    return (contacts[at + _WANT + i] - linear) - (turning_a + turning_b)
+
+
+@compiled
+def _push_apart(
+    contacts: Any, at: Any, of_a: Any, of_b: Any, flags: Any, inverse_mass_a: Any, inverse_mass_b: Any
+) -> None:
+    """The row along the normal of a contact between two bodies."""
+    for i in range(LANES):
+        before = contacts[at + _IMPULSE + i]
+        more = max(_wanted(contacts, at, of_a, of_b, i), -before)
+        contacts[at + _IMPULSE + i] = before + more
+        x, y, z = contacts[at + _DX + i] * more, contacts[at + _DY + i] * more, contacts[at + _DZ + i] * more
+        of_a[_VX + i] += inverse_mass_a * x
+        of_a[_VY + i] += inverse_mass_a * y
+        of_a[_VZ + i] += inverse_mass_a * z
+        of_b[_VX + i] -= inverse_mass_b * x
+        of_b[_VY + i] -= inverse_mass_b * y
+        of_b[_VZ + i] -= inverse_mass_b * z
+        of_a[_WX + i] += contacts[at + _TAX + i] * more
+        of_a[_WY + i] += contacts[at + _TAY + i] * more
+        of_a[_WZ + i] += contacts[at + _TAZ + i] * more
+        of_b[_WX + i] += contacts[at + _TBX + i] * more
+        of_b[_WY + i] += contacts[at + _TBY + i] * more
+        of_b[_WZ + i] += contacts[at + _TBZ + i] * more
+        changed = more * contacts[at + _PER + i]
+        flags[_WORST + i] = max(flags[_WORST + i], changed * changed)
+
+
+@compiled
+def _rub_together(
+    contacts: Any,
+    at: Any,
+    of_a: Any,
+    of_b: Any,
+    flags: Any,
+    inverse_mass_a: Any,
+    inverse_mass_b: Any,
+    friction: Any,
+) -> None:
+    """The rows across the normal of a contact between two bodies."""
+    first, second = at + _ROW, at + _ROW + _ROW
+    for i in range(LANES):
+        p_before, q_before = contacts[first + _IMPULSE + i], contacts[second + _IMPULSE + i]
+        p = p_before + _wanted(contacts, first, of_a, of_b, i)
+        q = q_before + _wanted(contacts, second, of_a, of_b, i)
+        p, q = _within_cone(p, q, friction * contacts[at + _IMPULSE + i])
+        contacts[first + _IMPULSE + i], contacts[second + _IMPULSE + i] = p, q
+        p, q = p - p_before, q - q_before
+        x = contacts[first + _DX + i] * p + contacts[second + _DX + i] * q
+        y = contacts[first + _DY + i] * p + contacts[second + _DY + i] * q
+        z = contacts[first + _DZ + i] * p + contacts[second + _DZ + i] * q
+        of_a[_VX + i] += inverse_mass_a * x
+        of_a[_VY + i] += inverse_mass_a * y
+        of_a[_VZ + i] += inverse_mass_a * z
+        of_b[_VX + i] -= inverse_mass_b * x
+        of_b[_VY + i] -= inverse_mass_b * y
+        of_b[_VZ + i] -= inverse_mass_b * z
+        of_a[_WX + i] += contacts[first + _TAX + i] * p + contacts[second + _TAX + i] * q
+        of_a[_WY + i] += contacts[first + _TAY + i] * p + contacts[second + _TAY + i] * q
+        of_a[_WZ + i] += contacts[first + _TAZ + i] * p + contacts[second + _TAZ + i] * q
+        of_b[_WX + i] += contacts[first + _TBX + i] * p + contacts[second + _TBX + i] * q
+        of_b[_WY + i] += contacts[first + _TBY + i] * p + contacts[second + _TBY + i] * q
+        of_b[_WZ + i] += contacts[first + _TBZ + i] * p + contacts[second + _TBZ + i] * q
+        changed = p * contacts[first + _PER + i] + q * contacts[second + _PER + i]
+        flags[_WORST + i] = max(flags[_WORST + i], changed * changed)
+
+
+@compiled
+def _finish(change: Any, body: Any, flags: Any, last: Any) -> None:
+    """Gives a body its new velocity in lanes that have converged now, or in all that are left."""
+    for number in range(CHANGE_ROWS):
+        offset = number * LANES
+        for i in range(LANES):
+            now = (flags[_DONE + i] == ZERO) & ((flags[_WORST + i] <= CONVERGED) | last)
+            before, after = body[row.VX + offset + i], change[offset + i]
+            body[row.VX + offset + i] = before + (after if now else ZERO)
+
+
+@compiled
+def _most(manifold: Any) -> Any:
+    """How many slots any lane uses."""
+    count = ZERO
+    for i in range(LANES):
+        count = max(count, manifold[row.COUNT + i])
+    return np.uintp(count)
+
+
+@compiled
+def solve(
+    cart_floor: Any,
+    cart_pole: Any,
+    pole_floor: Any,
+    cart: Any,
+    pole: Any,
+    inverse_masses: Any,
+    frictions: Any,
+    rows: Any,
+    changes: Any,
+) -> None:
+    """Gives the velocities of cart and pole what their contacts do to them in one step.
+
+    Args:
+        cart_floor, cart_pole, pole_floor: manifolds.
+        cart, pole: bodies; their velocities are those after all forces but these.
+        inverse_masses: of cart and pole, 1/kg.
+        frictions: coefficients of cart and pole on the floor, and of pole on cart.
+        rows: scratch for the rows of the three manifolds.
+        changes: scratch for the changes of velocity of cart and pole, and for flags.
+    """
+    cart_rows, pole_rows, both_rows = rows
+    cart_inverse, pole_inverse = inverse_masses[0], inverse_masses[1]
+    floor_friction, cart_friction = frictions[0], frictions[1]
+    carts, poles, both = _most(cart_floor), _most(pole_floor), _most(cart_pole)
+    if carts > 0:
+        prepare_floor(cart_floor, cart, cart_inverse, cart_rows)
+    if both > 0:
+        prepare_contacts(cart_pole, both, cart, pole, cart_inverse, pole_inverse, both_rows)
+    if poles > 0:
+        prepare_floor(pole_floor, pole, pole_inverse, pole_rows)
+    of_cart, of_pole, flags = changes
+    for i in range(CHANGE_ROWS * LANES):
+        of_cart[i] = of_pole[i] = ZERO
+    for i in range(LANES):
+        flags[_DONE + i] = ZERO
+    for iteration in range(ITERATIONS):
+        for i in range(LANES):
+            flags[_WORST + i] = ZERO
+        if carts > 0:
+            _push_off_floor(cart_rows, of_cart, flags, cart_inverse)
+        for k in range(both):
+            _push_apart(both_rows, k * _CONTACT, of_cart, of_pole, flags, cart_inverse, pole_inverse)
+        if poles > 0:
+            _push_off_floor(pole_rows, of_pole, flags, pole_inverse)
+        if carts > 0:
+            _rub_on_floor(cart_rows, of_cart, flags, cart_inverse, floor_friction)
+        for k in range(both):
+            _rub_together(both_rows, k * _CONTACT, of_cart, of_pole, flags, cart_inverse, pole_inverse, cart_friction)
+        if poles > 0:
+            _rub_on_floor(pole_rows, of_pole, flags, pole_inverse, floor_friction)
+        last = iteration == ITERATIONS - 1
+        newly, left = 0, 0
+        for i in range(LANES):
+            open_yet = flags[_DONE + i] == ZERO
+            newly += 1 if open_yet & (flags[_WORST + i] <= CONVERGED) else 0
+            left += 1 if open_yet & (flags[_WORST + i] > CONVERGED) else 0
+        if newly > 0 or last:
+            _finish(of_cart, cart, flags, last)
+            _finish(of_pole, pole, flags, last)
+            for i in range(LANES):
+                done = flags[_DONE + i]
+                flags[_DONE + i] = ONE if flags[_WORST + i] <= CONVERGED else done
+        if left == 0:
+            break
