@@ -83,6 +83,7 @@ class BatchedCartPole3D(NativeVectorEnv):
         "action_directions": DIRECTIONS.tolist(),
         "idle_action": 0,
         "world": "batched",
+        "judge": {"world": "bullet"},  # what is learnt here is evaluated there
     }
     state_names = ("bodies", "manifolds", "poses", "direction")
 

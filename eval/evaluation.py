@@ -77,18 +77,28 @@ def evaluate(
     episodes: int,
     *,
     checkpoint: int | None = None,
+    env_args: dict[str, Any] | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[Evaluation, int]:
     """Plays `episodes` episodes for each seed in each mode, and as many with each baseline that fits.
 
-    Episode i starts from the same state everywhere.
+    Episode i starts from the same state everywhere. A fast copy of a simulator names the one that judges what was learnt
+    in it (metadata "judge"), and that is where the episodes are played; `env_args` overrides keywords of the
+    environment.
 
     Returns:
         The evaluation, and the step of the checkpoint.
     """
     config = run.config
-    probe = make_envs(config.env, 1, env_args=config.env_args, workers=0)
+    chosen = env_args or {}
+    env_args = {**config.env_args, **chosen}
+    probe = make_envs(config.env, 1, env_args=env_args, workers=0)
+    judge = {name: value for name, value in probe.metadata.get("judge", {}).items() if name not in chosen}
+    if judge:
+        probe.close()
+        env_args |= judge
+        probe = make_envs(config.env, 1, env_args=env_args, workers=0)
     task, table = describe_task(config.env, probe)
     world = str(probe.metadata.get("world", "native"))
     threshold = None if probe.spec is None else probe.spec.reward_threshold
@@ -106,7 +116,7 @@ def evaluate(
         agent=agent,
     )
     spread = max(1, min(episodes, COLUMNS // config.seeds))
-    venv = make_envs(config.env, config.seeds * spread, env_args=config.env_args, workers=workers)
+    venv = make_envs(config.env, config.seeds * spread, env_args=env_args, workers=workers)
     try:
         for mode, explore in modes_of(agent).items():
             seeds = EvaluationSeeds(episodes, config.seeds, spread)
@@ -123,7 +133,7 @@ def evaluate(
     finally:
         venv.close()
     spread = min(episodes, COLUMNS // 2)
-    venv = make_envs(config.env, spread, env_args=config.env_args, workers=workers)
+    venv = make_envs(config.env, spread, env_args=env_args, workers=workers)
     try:
         for name, baseline in fitting_baselines(task, config.agent):
             interaction = Interaction(venv, baseline, 1, EvaluationSeeds(episodes, 1, spread), explore=False)

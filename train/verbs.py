@@ -18,6 +18,7 @@ from rich.table import Table
 
 from agents.registry import AGENTS, find_agent
 from train import usage
+from train.bench import bench
 from train.experiments import plan, testbed
 from train.tuned import tuned_fields
 from train.usage import UsageError
@@ -170,6 +171,9 @@ class EvalSettings:
     """Episodes for each seed and mode, and for each baseline, all from the same start states."""
     checkpoint: int | None = None
     """Step of the checkpoint. Default: the newest."""
+    env_args: tuple[str, ...] = ()
+    """Keywords of the environment, KEY=VALUE ..., other than the run's. What was learnt in CartPole3D's batched world is
+    judged in Bullet, unless world=batched."""
     workers: int | None = None
     """Processes that simulate; 0 is this process. Default: what suits the environment."""
 
@@ -190,9 +194,15 @@ def evaluate(argv: Sequence[str], console: Console) -> None:
     from train.panel import EpisodePanel
 
     run = find_run(settings.run)
+    env_args = usage.parse_pairs(settings.env_args, "--env-args")
     with EpisodePanel(console) as panel:
         evaluation, step = play_all(
-            run, settings.episodes, checkpoint=settings.checkpoint, workers=settings.workers, progress=panel
+            run,
+            settings.episodes,
+            checkpoint=settings.checkpoint,
+            env_args=env_args,
+            workers=settings.workers,
+            progress=panel,
         )
     report = build_report(run, evaluation, step)
     print_report(report, console)
@@ -349,6 +359,7 @@ VERBS = {
     "compare": compare,
     "plan": plan,
     "testbed": testbed,
+    "bench": bench,
     "list": show_list,
 }
 
