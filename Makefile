@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_ENV := CartPole3D-v0
 DEMO_STEPS := 60000
 
-.PHONY: demo test lint results story campaign clean
+.PHONY: demo test lint results story campaign bench clean
 
 # A stamp per set of dependencies: they are installed again only when what they are made from has changed.
 $(VENV)/.run: pyproject.toml constraints.txt
@@ -15,6 +15,10 @@ $(VENV)/.run: pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	touch $@
 
 demo: $(VENV)/.run
@@ -58,6 +62,10 @@ story: $(VENV)/.run
 campaign: $(VENV)/.test
 	$(BIN)/python -m tests.campaigns.bullet_cost
 	$(BIN)/python -m tests.campaigns.drivebot_campaign
+
+# Every figure of speed, against its peer in the same run: ten minutes or so on two quiet cores.
+bench: $(VENV)/.bench
+	$(BIN)/cartbot bench --out runs/bench.json
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
