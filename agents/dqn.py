@@ -15,14 +15,15 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from agents import exploration
 from agents.base import Step, Task, check_bounds, check_choice
+from agents.bounds import ValueBounds
 from agents.encoders import Encoder, check_observation_space
+from agents.exploration import Explorer, greedy
 from agents.lazy import torch
-from agents.learning import Adam, Tally
-from agents.networks import Params, blend, clip_gradients, clone, init_mlp, load_params, mlp
-from agents.replay import Batch, ReplayMemory
-from agents.schedules import ramp
+from agents.learning import Adam, Tally, compiled
+from agents.networks import Params, blend, check_widths, clone, init_mlp, load_params, mlp
+from agents.replay import Batch, ReplayMemory, latest_batch
+from agents.schedules import halving
 from agents.streams import spawn_streams
 
 
@@ -100,8 +101,7 @@ class DQNConfig:
             max_grad_norm=(1e-6, 1e9),
         )
         check_choice(self, exploration=("epsilon", "rho"))
-        if not self.hidden or not all(isinstance(width, int) and 1 <= width <= 65_536 for width in self.hidden):
-            raise ValueError(f"hidden is {self.hidden!r}; expected widths in [1, 65536]")
+        check_widths(self.hidden)
         if 0 < self.memory_size < self.batch_size:
             raise ValueError(f"memory_size is {self.memory_size}; expected 0 or at least batch_size {self.batch_size}")
         if self.memory_size == 0 and self.n_step > 1:
@@ -131,7 +131,7 @@ def next_value(
         best = next_target_q.amax(-1)
     else:
         best = next_target_q.gather(-1, next_online_q.argmax(-1, keepdim=True)).squeeze(-1)
-    return (1 - epsilon) * best + epsilon * next_target_q.mean(-1) if epsilon else best
+    return best.lerp(next_target_q.mean(-1), epsilon) if epsilon else best
 
 
 def check_task(task: Task) -> None:
@@ -149,7 +149,7 @@ class DQN:
     def __init__(self, config: DQNConfig, task: Task, seeds: Sequence[np.random.SeedSequence], device: torch.device):
         check_task(task)
         self.config, self.task, self.device, self.seeds = config, task, device, len(seeds)
-        init, self._explore_streams, self._replay_streams = spawn_streams(seeds, 3, device)
+        init, explore, self._replay_streams = spawn_streams(seeds, 3, device)
         self.encoder = Encoder(task.observation_space, self.seeds, device)
         self.actions = int(task.action_space.n)  # pyright: ignore[reportAttributeAccessIssue]
         self._first_action = int(task.action_space.start)  # pyright: ignore[reportAttributeAccessIssue]
@@ -160,140 +160,109 @@ class DQN:
         self.optimizer = Adam(self.params, config.lr)
         self.memory = ReplayMemory(
             config.memory_size or task.envs,
-            task.observation_space,
+            self.encoder.kept_space,
             task.action_space,
             self.seeds,
             task.envs,
             device,
+            self.encoder.prepare,
         )
-        bound = torch.full((self.seeds, 1), np.inf if config.gamma == 1 else 0.0, device=device)
-        self._reachable = (-bound, bound)
-        """Least and greatest value that the rewards seen so far could add up to, each [S, 1]."""
+        self.explorer = Explorer(
+            config.exploration,
+            config.epsilon_start if config.exploration == "epsilon" else config.rho_start,
+            config.epsilon_end if config.exploration == "epsilon" else config.rho_end,
+            config.burn_in,
+            config.ramp_steps,
+            explore,
+        )
+        self.reachable = ValueBounds(config.gamma, self.seeds, device)
         self.steps = 0
         self.updates = 0
-        self._latest: Step | None = None
+        self._latest: Batch | None = None
+        """What there is to learn from without a memory."""
         self._tally = Tally()
+        self._learn = compiled(self._step_of_descent, device)
 
-    def q_values(self, params: Params, obs: torch.Tensor) -> torch.Tensor:
-        """[S, B, *observation] -> [S, B, A]."""
-        return mlp(params, "q", self.encoder(params, obs))
+    def q_values(self, params: Params, standard: torch.Tensor) -> torch.Tensor:
+        """Of observations that the encoder has standardised, [S, B, ...] -> [S, B, A]."""
+        return mlp(params, "q", self.encoder.convolve(params, standard))
+
+    def _standardised(self, obs: NDArray[Any]) -> torch.Tensor:
+        return self.encoder.standardise(self.encoder.prepare(torch.as_tensor(obs, device=self.device)))
 
     def act(self, obs: NDArray[Any], first: NDArray[np.bool_], *, explore: bool) -> NDArray[Any]:
         with torch.no_grad():
-            params = self.params if explore else self.average
-            q = self.q_values(params, torch.as_tensor(obs, device=self.device))  # [S, E, A]
-            if not explore:
-                action = exploration.greedy(q)
-            elif self.config.exploration == "epsilon":
-                action = exploration.epsilon_greedy(q, self.epsilon, self._explore_streams)
-            else:
-                action = exploration.sample(exploration.rho_probabilities(q, self.rho), self._explore_streams)
+            q = self.q_values(self.params if explore else self.average, self._standardised(obs))  # [S, E, A]
+            action = self.explorer.choose(q, self.steps) if explore else greedy(q)
             return action.cpu().numpy() + self._first_action
 
     def value(self, obs: NDArray[Any]) -> NDArray[np.floating]:
         """Predicted max_a Q of observations, [S, E, ...] -> [S, E]."""
         with torch.no_grad():
-            return self.q_values(self.average, torch.as_tensor(obs, device=self.device)).amax(-1).cpu().numpy()
+            return self.q_values(self.average, self._standardised(obs)).amax(-1).cpu().numpy()
 
     def observe(self, step: Step) -> None:
+        config = self.config
         self.steps += step.reward.shape[1]
-        self.encoder.observe(torch.as_tensor(step.obs, device=self.device))
-        self._widen_reachable(step.reward)
-        if self.config.memory_size:
-            self.memory.add(step)
-        else:
-            self._latest = step
+        kept = self.encoder.observe(torch.as_tensor(step.obs, device=self.device))
+        self.reachable.observe(step.reward)
+        if config.memory_size:
+            self.memory.add(step, kept)
+        elif self.steps > config.learning_starts:
+            next_kept = self.encoder.prepare(torch.as_tensor(step.next_obs, device=self.device))
+            self._latest = latest_batch(step, kept, next_kept, config.gamma)
 
     def update(self) -> None:
         config = self.config
+        if self._latest is not None:
+            self._improve(self._latest)
+            self._latest = None
         if not config.memory_size:
-            if self._latest is not None and self.steps > config.learning_starts:
-                self._learn(self._online_batch(self._latest))
-                self._latest = None
             return
         # Every column needs n_step + 1 rows before its outcomes are known.
         start = max(config.learning_starts, self.task.envs * (config.n_step + 1))
-        due = max(0, self.steps - start) // config.steps_per_update
-        while self.updates < due:
-            self._learn(self.memory.sample(config.batch_size, config.gamma, config.n_step, self._replay_streams))
+        due = (self.steps - start) // config.steps_per_update - self.updates
+        for batch in self.memory.batches(due, config.batch_size, config.gamma, config.n_step, self._replay_streams):
+            self._improve(batch)
 
-    def _learn(self, batch: Batch) -> None:
-        """One step of gradient descent of every seed on its batch."""
+    def _improve(self, batch: Batch) -> None:
+        """One update of every seed by its batch."""
         config = self.config
+        self.updates += 1
+        moves_target = config.target_interval > 0 and self.updates % config.target_interval == 0
+        # Early on the average is short, so that it does not hold on to the initial weights.
+        average_tau = max(config.average_tau, 1 / self.updates)
+        self._tally.add(**self._learn(batch, moves_target, self.lr, average_tau))
+
+    def _step_of_descent(
+        self, batch: Batch, moves_target: bool, lr: float | torch.Tensor, average_tau: float | torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """The rule, as a function of tensors that waits for none of them; returns figures, [S] each."""
+        config = self.config
+        obs, next_obs = self.encoder.standardise(batch.obs), self.encoder.standardise(batch.next_obs)
         with torch.no_grad():
-            target_params = self.target if config.target_interval else self.params
-            next_target_q = self.q_values(target_params, batch.next_obs)
-            next_online_q = self.q_values(self.params, batch.next_obs) if config.double else None
-            following = next_value(next_target_q, next_online_q, config.backup_epsilon).clamp(*self._reachable)
+            next_target_q = self.q_values(self.target if config.target_interval else self.params, next_obs)
+            next_online_q = self.q_values(self.params, next_obs) if config.double else None
+            following = self.reachable.clamp(next_value(next_target_q, next_online_q, config.backup_epsilon))
             target = td_target(batch.reward, following, batch.bootstrap)
         chosen = (batch.action - self._first_action).unsqueeze(-1)
-        q = self.q_values(self.params, batch.obs).gather(-1, chosen).squeeze(-1)  # [S, B]
-        error = torch.nn.functional.smooth_l1_loss(q, target, reduction="none")
-        loss = batch.mean(error)  # [S]
-        self.optimizer.zero_grad()
-        loss.sum().backward()  # over seeds the sum: no seed's gradient depends on how many there are
-        norm = clip_gradients(list(self.params.values()), config.max_grad_norm)
-        self.optimizer.step(self.lr)
-        self.updates += 1
-        if config.target_interval and self.updates % config.target_interval == 0:
+        q = self.q_values(self.params, obs).gather(-1, chosen).squeeze(-1)  # [S, B]
+        loss = batch.mean(torch.nn.functional.smooth_l1_loss(q, target, reduction="none"))  # [S]
+        norm = self.optimizer.descend(loss, lr, config.max_grad_norm)
+        if moves_target:
             blend(self.target, self.params, config.target_tau)
-        # Early on the average is short, so that it does not hold on to the initial weights.
-        blend(self.average, self.params, max(config.average_tau, 1 / self.updates))
-        self._tally.add(loss=loss.detach(), q=q.detach().mean(-1), grad_norm=norm)
-
-    def _widen_reachable(self, reward: NDArray[np.floating]) -> None:
-        """Takes rewards [S, E] into the bounds of what any policy could reach.
-
-        Values grow by learning from each other; where they have grown beyond what the best reward for ever would be
-        worth, they are certainly wrong, and would go on growing.
-        """
-        if self.config.gamma == 1:
-            return  # no bound but infinity
-        low, high = self._reachable
-        horizon = 1 / (1 - self.config.gamma)
-        bound = np.stack([reward.min(1), reward.max(1)]) * horizon
-        new_low, new_high = torch.as_tensor(bound, dtype=torch.float32, device=self.device).unsqueeze(-1)
-        self._reachable = (torch.minimum(low, new_low), torch.maximum(high, new_high))
-
-    def _online_batch(self, step: Step) -> Batch:
-        """The latest step of the E columns as a batch: what there is to learn from without a memory."""
-        obs, action, reward, next_obs = (
-            torch.as_tensor(values, device=self.device)
-            for values in (step.obs, step.action, step.reward.astype(np.float32), step.next_obs)
-        )
-        goes_on = torch.as_tensor(~step.terminated, device=self.device)
-        return Batch(
-            obs=obs,
-            action=action,
-            reward=reward,
-            next_obs=next_obs,
-            bootstrap=self.config.gamma * goes_on,
-            weight=torch.ones_like(reward),
-        )
+        blend(self.average, self.params, average_tau)
+        return {"loss": loss.detach(), "q": q.detach().mean(-1), "grad_norm": norm}
 
     @property
     def lr(self) -> float:
         """Learning rate now."""
-        c = self.config
-        return c.lr / (1 + self.steps / c.lr_half_steps) if c.lr_half_steps else c.lr
-
-    @property
-    def epsilon(self) -> float:
-        """Share of random actions now."""
-        c = self.config
-        return ramp(self.steps, c.epsilon_start, c.epsilon_end, c.ramp_steps, burn_in=c.burn_in)
-
-    @property
-    def rho(self) -> float:
-        """Power of the values now."""
-        c = self.config
-        return ramp(self.steps, c.rho_start, c.rho_end, c.ramp_steps, burn_in=c.burn_in)
+        return halving(self.steps, self.config.lr, self.config.lr_half_steps)
 
     def metrics(self) -> dict[str, NDArray[np.floating]]:
         figures = self._tally.drain()
         if figures:
-            explored = self.epsilon if self.config.exploration == "epsilon" else self.rho
-            figures["exploration"] = np.full(self.seeds, explored)
+            figures["exploration"] = np.full(self.seeds, self.explorer.amount(self.steps))
             figures["updates"] = np.full(self.seeds, float(self.updates))
         return figures
 
@@ -305,9 +274,10 @@ class DQN:
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
             "memory": self.memory.state_dict(),
-            "explore_streams": self._explore_streams.state_dict(),
+            "explorer": self.explorer.state_dict(),
             "replay_streams": self._replay_streams.state_dict(),
-            "reachable": list(self._reachable),
+            "reachable": self.reachable.state_dict(),
+            "latest": vars(self._latest) if self._latest else {},
             "steps": self.steps,
             "updates": self.updates,
             "tally": self._tally.state_dict(),
@@ -321,9 +291,10 @@ class DQN:
         self.optimizer.load_state_dict(state["optimizer"])
         if "memory" in state:
             self.memory.load_state_dict(state["memory"])
-        self._explore_streams.load_state_dict(state["explore_streams"])
+        self.explorer.load_state_dict(state["explorer"])
         self._replay_streams.load_state_dict(state["replay_streams"])
-        low, high = (bound.to(self.device) for bound in state["reachable"])
-        self._reachable = (low, high)
+        self.reachable.load_state_dict(state["reachable"])
+        latest = {name: tensor.to(self.device) for name, tensor in state["latest"].items()}
+        self._latest = Batch(**latest) if latest else None
         self.steps, self.updates = int(state["steps"]), int(state["updates"])
         self._tally.load_state_dict(state["tally"])

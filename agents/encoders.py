@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import gymnasium as gym
@@ -34,18 +35,15 @@ def pose_features(obs: torch.Tensor) -> torch.Tensor:
     (horizontal part of its upward axis) and heading; for each further one: the same, its position relative to the
     first. Then the rates of all of that.
     """
-    first, last = _placed(obs[:, :, 0]), _placed(obs[:, :, -1])  # [S, B, F / 2]
+    placed = _placed(obs[:, :, :: max(1, obs.shape[2] - 1)])  # of the first and the last snapshot: [S, B, 2, F / 2]
+    last = placed[:, :, -1]
     if obs.shape[2] == 1:
         return last
-    scale = torch.ones_like(last[0, 0]).reshape(-1, 6)
-    scale[1:, :3] = 1 / OFFSET_SCALE
-    scale[:, 3:] = 1 / TILT_SCALE
-    rates = (last - first) * scale.flatten() * (RATE_SCALE / (obs.shape[2] - 1))
-    return torch.cat([last, rates], -1)
+    return torch.cat([last, (last - placed[:, :, 0]) * _rate_scale(*obs.shape[2:4], obs.device)], -1)
 
 
 def _placed(poses: torch.Tensor) -> torch.Tensor:
-    """One snapshot [S, B, bodies, 7] as six numbers a body, scaled to order one: [S, B, 6 * bodies]."""
+    """Bodies' poses [..., bodies, 7] as six numbers a body, scaled to order one: [..., 6 * bodies]."""
     position = poses[..., :3]
     base, others = position[..., :1, :], position[..., 1:, :]
     position = torch.cat([base, (others - base) * OFFSET_SCALE], -2)
@@ -54,12 +52,21 @@ def _placed(poses: torch.Tensor) -> torch.Tensor:
     return torch.cat([position, turned * (2 * TILT_SCALE)], -1).flatten(-2)
 
 
+@functools.cache
+def _rate_scale(repeats: int, bodies: int, device: torch.device) -> torch.Tensor:
+    """What turns the change of `_placed` over some snapshots into rates of order one, [6 * bodies]."""
+    scale = torch.ones(bodies, 6, device=device)
+    scale[1:, :3] = 1 / OFFSET_SCALE
+    scale[:, 3:] = 1 / TILT_SCALE
+    return scale.flatten() * (RATE_SCALE / (repeats - 1))
+
+
 class Encoder:
     """The way from an observation space to features [S, B, `features`].
 
-    Poses (Box (repeats, bodies, 7)) become `pose_features`; other numbers are flattened and standardised by what each
-    seed has seen so far; a Discrete space becomes one-hot; images (uint8 (height, width, channels)) pass a small
-    convolutional network.
+    Poses (Box (repeats, bodies, 7)) become `pose_features`; these and other numbers, flattened, are standardised by
+    what each seed has seen so far; a Discrete space becomes one-hot; images (uint8 (height, width, channels)) pass a
+    small convolutional network.
 
     Raises:
         ValueError: the space is none of these.
@@ -82,25 +89,31 @@ class Encoder:
             self.features = 6 * self.shape[1] * (2 if self.shape[0] > 1 else 1)
         else:
             self.kind, self.features = "flat", int(np.prod(self.shape))
+        self.kept_space = gym.spaces.Box(-np.inf, np.inf, (self.features,)) if self.kind == "poses" else space
+        """Of what `prepare` gives."""
         self._seen = 0
         # Of what was seen, [S, 1, F]; the start value of 1 leaves features as they are.
         self._mean = torch.zeros(seeds, 1, self.features, device=device)
         self._variance = torch.ones(seeds, 1, self.features, device=device)
 
-    def observe(self, obs: torch.Tensor) -> None:
-        """Takes observations of training, [S, E, *observation], into the statistics that standardise them."""
-        if self.kind != "flat":
-            return
-        obs = obs.flatten(2).float()
+    def observe(self, obs: torch.Tensor) -> torch.Tensor:
+        """Takes observations of training, [S, E, *observation], into the statistics that standardise them.
+
+        Returns what `prepare` makes of them.
+        """
+        kept = self.prepare(obs)
+        if self.kind not in ("flat", "poses"):
+            return kept
+        obs = kept.flatten(2).float()
         count = obs.shape[1]
         self._seen += count
         share = count / self._seen
-        mean = obs.mean(1, keepdim=True)
+        within, mean = torch.var_mean(obs, 1, correction=0, keepdim=True)
         # Chan, Golub and LeVeque (1979): mean and variance of two samples from those of each.
         between = (mean - self._mean).square() * (share * (1 - share))
-        within = (obs - mean).square().mean(1, keepdim=True)
-        self._variance = self._variance * (1 - share) + within * share + between
-        self._mean = self._mean + (mean - self._mean) * share
+        self._variance = self._variance.lerp(within, share) + between
+        self._mean = self._mean.lerp(mean, share)
+        return kept
 
     def init(self, streams: SeedStreams) -> Params:
         """The parameters that it needs: none but for images."""
@@ -113,16 +126,36 @@ class Encoder:
         return params
 
     def __call__(self, params: Params, obs: torch.Tensor) -> torch.Tensor:
-        """[S, B, *observation] -> [S, B, features]."""
+        """The whole way, [S, B, *observation] -> [S, B, features]."""
+        return self.convolve(params, self.standardise(self.prepare(obs)))
+
+    def prepare(self, obs: torch.Tensor) -> torch.Tensor:
+        """Makes of observations what a memory keeps, [S, B, *observation] -> [S, B, *kept_space.shape].
+
+        Poses become features, which take less memory and need not be computed each time they are drawn; everything
+        else stays as it is.
+        """
+        return pose_features(obs.float()) if self.kind == "poses" else obs
+
+    def standardise(self, kept: torch.Tensor) -> torch.Tensor:
+        """The part of the way that no parameters are needed for, [S, B, *kept_space.shape] -> [S, B, ...].
+
+        It ends with features, but for images, which stay as they are: as bytes they take the least memory.
+        """
         if self.kind == "one-hot":
             start = int(self.space.start)  # pyright: ignore[reportAttributeAccessIssue]
-            return torch.nn.functional.one_hot(obs.long() - start, self.features).float()
-        if self.kind == "poses":
-            return pose_features(obs.float())
-        if self.kind == "flat":
-            return ((obs.flatten(2).float() - self._mean) / (self._variance + 1e-6).sqrt()).clamp(-FAR, FAR)
-        seeds, batch, height, width, channels = obs.shape
-        x = obs.permute(1, 0, 4, 2, 3).reshape(batch, seeds * channels, height, width).float() / 255  # [B, S*C, H, W]
+            return torch.nn.functional.one_hot(kept.long() - start, self.features).float()
+        if self.kind in ("flat", "poses"):
+            return ((kept.flatten(2).float() - self._mean) / (self._variance + 1e-6).sqrt()).clamp(-FAR, FAR)
+        return kept
+
+    def convolve(self, params: Params, standard: torch.Tensor) -> torch.Tensor:
+        """The rest of the way: images become features."""
+        if self.kind != "pixels":
+            return standard
+        seeds, batch, height, width, channels = standard.shape
+        x = standard.permute(1, 0, 4, 2, 3).reshape(batch, seeds * channels, height, width)  # [B, S * C, H, W]
+        x = x.float() / 255
         for layer, stride in enumerate(CONV_STRIDES):
             x = torch.relu(conv(params, f"conv.{layer}", x, stride))
         return x.reshape(batch, seeds, -1).transpose(0, 1)

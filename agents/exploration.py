@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from agents.lazy import torch
-from agents.streams import SeedStreams
+from agents.schedules import ramp
+from agents.streams import SeedStreams, as_integers, as_uniform
 
 
 def greedy(q_values: torch.Tensor) -> torch.Tensor:
@@ -14,8 +17,8 @@ def greedy(q_values: torch.Tensor) -> torch.Tensor:
 def epsilon_greedy(q_values: torch.Tensor, epsilon: float, streams: SeedStreams) -> torch.Tensor:
     """A uniformly random action with probability `epsilon`, else the best: [S, E, A] -> [S, E]."""
     envs, actions = q_values.shape[1:]
-    random = streams.integers(actions, envs)
-    return torch.where(streams.uniform(envs) < epsilon, random, greedy(q_values))
+    which, whether = streams.bits(2, envs).unbind(1)  # [S, E] each
+    return torch.where(as_uniform(whether) < epsilon, as_integers(which, actions), greedy(q_values))
 
 
 def rho_probabilities(q_values: torch.Tensor, rho: float, share: float = 0.01) -> torch.Tensor:
@@ -36,3 +39,44 @@ def sample(probabilities: torch.Tensor, streams: SeedStreams) -> torch.Tensor:
     cumulative = probabilities.cumsum(-1)
     drawn = streams.uniform(probabilities.shape[1]).unsqueeze(-1) * cumulative[..., -1:]
     return (drawn >= cumulative).sum(-1).clamp(max=probabilities.shape[-1] - 1)
+
+
+class Explorer:
+    """Chooses actions while an agent learns, more and more by their values.
+
+    Args:
+        kind: "epsilon" for a random action now and then, "rho" for probabilities by a power of the value.
+        start: epsilon or rho at first.
+        end: epsilon or rho after the ramp.
+        burn_in: environment steps per seed before the ramp begins.
+        ramp_steps: environment steps per seed that the ramp takes.
+        streams: what chance is drawn from.
+    """
+
+    def __init__(
+        self,
+        kind: Literal["epsilon", "rho"],
+        start: float,
+        end: float,
+        burn_in: int,
+        ramp_steps: int,
+        streams: SeedStreams,
+    ):
+        self.kind, self.start, self.end, self.burn_in, self.ramp_steps = kind, start, end, burn_in, ramp_steps
+        self.streams = streams
+
+    def amount(self, step: int) -> float:
+        """Epsilon or rho after so many environment steps per seed."""
+        return ramp(step, self.start, self.end, self.ramp_steps, burn_in=self.burn_in)
+
+    def choose(self, q_values: torch.Tensor, step: int) -> torch.Tensor:
+        """An action by each row of values, [S, E, A] -> [S, E]."""
+        if self.kind == "epsilon":
+            return epsilon_greedy(q_values, self.amount(step), self.streams)
+        return sample(rho_probabilities(q_values, self.amount(step)), self.streams)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.streams.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.streams.load_state_dict(state)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.lazy import torch
-from agents.networks import Params
+from agents.networks import Params, clip, load_params
 
 
 class Adam:
@@ -18,29 +19,71 @@ class Adam:
     """
 
     def __init__(self, params: Params, lr: float):
-        self.params = params
+        self.params, self.lr = params, lr
         for tensor in params.values():
             tensor.requires_grad_(True)
-        self._adam = torch.optim.Adam(list(params.values()), lr=lr, fused=True)
+        self._mean = {name: torch.zeros_like(tensor) for name, tensor in params.items()}
+        self._square = {name: torch.zeros_like(tensor) for name, tensor in params.items()}
+        self._count = torch.zeros((), device=next(iter(params.values())).device)
+
+    def descend(self, loss: torch.Tensor, lr: float | torch.Tensor, max_norm: float) -> torch.Tensor:
+        """Moves the parameters down the gradients of every seed's loss, [S]; returns the norms of those, [S].
+
+        Gradients longer than `max_norm` are shortened to it. No gradient is left behind in the parameters.
+        """
+        # Over seeds the sum: no seed's gradient depends on how many there are.
+        gradients = torch.autograd.grad(loss.sum(), list(self.params.values()))
+        norm = clip(gradients, max_norm)
+        self._move(gradients, lr)
+        return norm
 
     def zero_grad(self) -> None:
-        self._adam.zero_grad(set_to_none=True)
+        for tensor in self.params.values():
+            tensor.grad = None
 
     def step(self, lr: float | None = None) -> None:
-        """Moves the parameters along their gradients, from now on with the learning rate `lr` if it is given."""
-        if lr is not None:
-            self._adam.param_groups[0]["lr"] = lr
-        self._adam.step()
+        """Moves the parameters along the gradients they hold, from now on with the rate `lr` if it is given."""
+        self.lr = self.lr if lr is None else lr
+        gradients = [tensor.grad for tensor in self.params.values() if tensor.grad is not None]
+        assert len(gradients) == len(self.params), "step() comes after backward()"
+        self._move(gradients, self.lr)
+
+    def _move(self, gradients: Sequence[torch.Tensor], lr: float | torch.Tensor) -> None:
+        params, means, squares = (list(of.values()) for of in (self.params, self._mean, self._square))
+        decay_mean, decay_square, least = 0.9, 0.999, 1e-8
+        with torch.no_grad():
+            self._count += 1
+            if torch.compiler.is_compiling():  # which makes few kernels of this, and knows nothing of the fused one
+                for param, gradient, mean, square in zip(params, gradients, means, squares, strict=True):
+                    mean.lerp_(gradient, 1 - decay_mean)
+                    square.lerp_(gradient.square(), 1 - decay_square)
+                    deviation = (square / (1 - decay_square**self._count)).sqrt() + least
+                    param.sub_(lr / (1 - decay_mean**self._count) * mean / deviation)
+                return
+            # What torch.optim.Adam(fused=True) comes to, without its bookkeeping, which takes longer than the numbers.
+            torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage]
+                params,
+                list(gradients),
+                means,
+                squares,
+                [],
+                [self._count] * len(params),
+                lr=lr,
+                beta1=decay_mean,
+                beta2=decay_square,
+                eps=least,
+                weight_decay=0.0,
+                amsgrad=False,
+                maximize=False,
+            )
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: dict(self._adam.state[tensor]) for name, tensor in self.params.items()}
+        return {"count": self._count, "mean": self._mean, "square": self._square}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, tensor in self.params.items():
-            own = self._adam.state[tensor]
-            for key, value in state[name].items():
-                # Adam keeps its count of steps in float32 whatever the parameters are.
-                own[key] = value.clone().to(tensor.device, torch.float32 if key == "step" else tensor.dtype)
+        self._count.copy_(state["count"])
+        load_params(self._mean, state["mean"])
+        load_params(self._square, state["square"])
 
 
 class Tally:
@@ -67,3 +110,24 @@ class Tally:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._sums, self._count = dict(state["sums"]), int(state["count"])
+
+
+def compiled(update: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
+    """On a GPU `update` as one program; on a CPU, where compiling takes longer than it saves, `update` itself.
+
+    Real numbers among its arguments become tensors, so that they can change without compiling it again.
+    """
+    if device.type != "cuda":
+        return update
+    program = compile_whole(update)
+
+    def run(*args: Any) -> Any:
+        return program(*(torch.tensor(arg, device=device) if isinstance(arg, float) else arg for arg in args))
+
+    return run
+
+
+def compile_whole(update: Callable[..., Any], backend: str = "inductor") -> Callable[..., Any]:
+    """`update` compiled in one piece, its gradients included; it is an error if that cannot be done."""
+    torch._dynamo.config.trace_autograd_ops = True
+    return torch.compile(update, backend=backend, fullgraph=True, dynamic=False)

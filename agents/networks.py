@@ -69,10 +69,11 @@ def clone(params: Params) -> Params:
     return {name: tensor.detach().clone() for name, tensor in params.items()}
 
 
-def blend(target: Params, source: Params, tau: float) -> None:
+def blend(target: Params, source: Params, tau: float | torch.Tensor) -> None:
     """Moves `target` towards `source` by the share `tau`, in place; 1 copies."""
-    for name, tensor in target.items():
-        tensor.lerp_(source[name].detach(), tau)
+    with torch.no_grad():
+        for name, tensor in target.items():
+            tensor.lerp_(source[name], tau)
 
 
 def load_params(params: Params, saved: Params) -> None:
@@ -90,20 +91,25 @@ def load_params(params: Params, saved: Params) -> None:
             tensor.copy_(saved[name])
 
 
-def gradient_norm(params: Iterable[torch.Tensor]) -> torch.Tensor:
-    """Euclidean norm of all gradients within each seed, [S]."""
-    squares = [p.grad.flatten(1).square().sum(1) for p in params if p.grad is not None]
-    return torch.stack(squares).sum(0).sqrt()
-
-
-def clip_gradients(params: Sequence[torch.Tensor], limit: float) -> torch.Tensor:
-    """Scales the gradients of each seed down to the norm `limit`; returns the norms before, [S].
+def clip(gradients: Sequence[torch.Tensor], limit: float) -> torch.Tensor:
+    """Scales gradients [S, ...] down to the norm `limit` within each seed, in place; returns the norms before, [S].
 
     Per seed: torch's own clipping would take one norm over all, and let one seed's gradients shrink another's.
     """
-    norm = gradient_norm(params)
-    factor = (limit / (norm + 1e-6)).clamp(max=1.0)
-    for p in params:
-        if p.grad is not None:
-            p.grad.mul_(factor.reshape(-1, *[1] * (p.dim() - 1)))
+    norms = [torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients]
+    norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+    factor = (limit / norm).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(factor.reshape(-1, *[1] * (gradient.dim() - 1)))
     return norm
+
+
+def clip_gradients(params: Iterable[torch.Tensor], limit: float) -> torch.Tensor:
+    """`clip` for the gradients that parameters hold."""
+    return clip([p.grad for p in params if p.grad is not None], limit)
+
+
+def check_widths(widths: Sequence[int]) -> None:
+    """Raises ValueError unless there are hidden layers, and none of an absurd width."""
+    if not widths or not all(isinstance(width, int) and 1 <= width <= 65_536 for width in widths):
+        raise ValueError(f"hidden is {widths!r}; expected widths in [1, 65536]")

@@ -28,6 +28,8 @@ class Entry:
     """One line for `cartbot list`."""
     learns: bool = True
     """False for fixed policies."""
+    library: str = "cartbot"
+    """The distribution whose implementation it is."""
 
     def config_class(self) -> type[Any]:
         return getattr(importlib.import_module(self.module), self.config)
@@ -43,6 +45,30 @@ class Entry:
 
 _ENTRIES = (
     Entry("dqn", "agents.dqn", "DQN", "DQNConfig", "check_task", "Q-learning with replay memory and target network"),
+    Entry(
+        "ddpg",
+        "agents.ddpg",
+        "DDPG",
+        "DDPGConfig",
+        "check_task",
+        "continuous actions: a policy that climbs the values of a Q-network",
+    ),
+    Entry(
+        "naf",
+        "agents.naf",
+        "NAF",
+        "NAFConfig",
+        "check_task",
+        "continuous actions: Q-learning with values that are quadratic in the action",
+    ),
+    Entry(
+        "reinforce",
+        "agents.reinforce",
+        "Reinforce",
+        "ReinforceConfig",
+        "check_task",
+        "policy gradient over whole episodes, discrete or continuous",
+    ),
     Entry("qtable", "agents.tabular", "Tabular", "QTableConfig", "check_task", "Q-learning with a table"),
     Entry("sarsa", "agents.tabular", "Tabular", "SarsaConfig", "check_task", "SARSA with a table"),
     Entry("greedy", "agents.bandits", "Bandit", "GreedyConfig", "check_task", "bandits: the arm that was best so far"),
@@ -69,6 +95,23 @@ _ENTRIES = (
         "ThompsonConfig",
         "check_task",
         "bandits: an arm with the probability that it is the best",
+    ),
+    *(
+        Entry(
+            f"sb3-{short}",
+            "agents.sb3",
+            "SB3",
+            f"SB3{short.upper()}Config",
+            check,
+            f"{short.upper()} of Stable-Baselines3, as it comes: {name}",
+            library="stable-baselines3",
+        )
+        for short, check, name in (
+            ("dqn", "check_discrete", "Q-learning with replay memory and target network"),
+            ("ddpg", "check_continuous", "deep deterministic policy gradient"),
+            ("ppo", "check_either", "proximal policy optimisation"),
+            ("sac", "check_continuous", "soft actor-critic"),
+        )
     ),
     Entry(
         "random", "agents.baselines", "Random", "RandomConfig", "check_random", "uniformly random actions", learns=False

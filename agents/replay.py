@@ -8,7 +8,8 @@ needs none: nothing is bootstrapped there. Since columns are cut off at differen
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from typing import Any
 
 import gymnasium as gym
@@ -16,10 +17,11 @@ import numpy as np
 
 from agents.base import Step
 from agents.lazy import torch
-from agents.streams import SeedStreams
+from agents.learning import compiled
+from agents.streams import SeedStreams, as_integers
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Batch:
     """Transitions drawn from memory. All tensors are [S, B, ...]."""
 
@@ -38,6 +40,20 @@ class Batch:
         """The mean over each seed's transitions, [S, B] -> [S]."""
         return (values * self.weight).sum(-1) / self.weight.sum(-1).clamp(min=1.0)
 
+    def split(self, size: int) -> list[Batch]:
+        """Batches of `size` each, one after the other."""
+        parts = [getattr(self, field.name).split(size, 1) for field in fields(self)]
+        return [Batch(*part) for part in zip(*parts, strict=True)]
+
+
+def latest_batch(step: Step, obs: torch.Tensor, next_obs: torch.Tensor, gamma: float) -> Batch:
+    """The latest step of the E columns as a batch, with its observations as they are to be learnt from."""
+    action, reward, goes_on = (
+        torch.as_tensor(values, device=obs.device)
+        for values in (step.action, step.reward.astype(np.float32), ~step.terminated)
+    )
+    return Batch(obs, action, reward, next_obs, gamma * goes_on, torch.ones_like(reward))
+
 
 class ReplayMemory:
     """A ring of rows for each of S * E columns.
@@ -46,11 +62,13 @@ class ReplayMemory:
 
     Args:
         size: transitions kept per seed, over its columns.
-        observation_space: space of one observation; its dtype is kept (uint8 images stay uint8).
+        observation_space: space of one observation as it is kept; with its dtype (uint8 images stay uint8).
         action_space: space of one action.
         seeds: S.
         envs: E.
         device: where the rows are kept and drawn.
+        prepare: makes of observations [S, E, ...] what is kept of them, once and for all; without it they are kept as
+            they come.
 
     Raises:
         ValueError: it would not fit into the device's free memory; the message has the numbers of bytes.
@@ -64,9 +82,11 @@ class ReplayMemory:
         seeds: int,
         envs: int,
         device: torch.device,
+        prepare: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ):
         self.rows = max(2, -(-size // envs))
         self.seeds, self.envs, self.device = seeds, envs, device
+        self._prepare = prepare or (lambda obs: obs)
         self._obs_shape = tuple(observation_space.shape or ())
         self._action_shape = tuple(action_space.shape or ())
         self._obs_dtype = _stored_dtype(observation_space)
@@ -78,81 +98,99 @@ class ReplayMemory:
                 f"{free:,} free; lower memory_size or seeds"
             )
         self._ring: dict[str, torch.Tensor] = {}
+        self._look_up = compiled(self._transitions, device)
         # Per column: where the next row goes, and how many rows there are.
-        self._cursor = torch.zeros(seeds * envs, dtype=torch.int64, device=device)
-        self._filled = torch.zeros(seeds * envs, dtype=torch.int64, device=device)
-        self._columns = torch.arange(seeds * envs, device=device)
+        self._cursor = np.zeros(seeds * envs, np.int64)
+        self._filled = np.zeros(seeds * envs, np.int64)
+        self._first_column = torch.arange(0, seeds * envs, envs, device=device)[:, None]  # of each seed, [S, 1]
 
     def bytes_needed(self) -> int:
         """What the full memory takes."""
         row = int(np.prod(self._obs_shape)) * self._obs_dtype.itemsize
-        row += int(np.prod(self._action_shape)) * self._action_dtype.itemsize + 4 + 2
+        row += int(np.prod(self._action_shape)) * self._action_dtype.itemsize + 4 + 1
         return row * self.rows * self.seeds * self.envs
 
-    def add(self, step: Step) -> None:
-        """Appends a step of all columns."""
+    def add(self, step: Step, kept: torch.Tensor | None = None) -> None:
+        """Appends a step of all columns; `kept` is what `prepare` made of its observations, if it has been called."""
         if not self._ring:
             self._claim()
-        columns = self._columns
-        to = self.device
-        ending = np.where(step.terminated, TERMINATED, np.where(step.truncated, TRUNCATED, GOES_ON)).astype(np.uint8)
-        rows = self._cursor
-        self._ring["obs"][rows, columns] = self._stored(step.obs, self._obs_dtype)
-        self._ring["action"][rows, columns] = self._stored(step.action, self._action_dtype)
-        self._ring["reward"][rows, columns] = torch.as_tensor(step.reward.reshape(-1), dtype=torch.float32, device=to)
-        self._ring["ending"][rows, columns] = torch.as_tensor(ending.reshape(-1), device=to)
-        self._ring["last"][rows, columns] = False
-        self._advance(columns)
-        cut = np.flatnonzero(step.truncated & ~step.terminated)
-        if len(cut):
-            ended = torch.as_tensor(cut, device=to)
-            last = step.next_obs.reshape(-1, *self._obs_shape)[cut]
-            rows = self._cursor[ended]
-            self._ring["obs"][rows, ended] = torch.as_tensor(last, dtype=self._obs_dtype, device=to)
-            # Nothing was done here; but what is never weighed must still be a member of the space.
-            self._ring["action"][rows, ended] = self._stored(step.action, self._action_dtype)[ended]
-            self._ring["last"][rows, ended] = True
-            self._ring["ending"][rows, ended] = TRUNCATED
-            self._advance(ended)
+        outcome = np.where(step.terminated, TERMINATED, np.where(step.truncated, TRUNCATED, GOES_ON))
+        action = self._tensor(step.action).flatten(0, 1)
+        self._append(
+            np.arange(len(action)),
+            obs=(self._prepare(self._tensor(step.obs)) if kept is None else kept).flatten(0, 1),
+            action=action,
+            reward=self._tensor(step.reward).flatten(),
+            outcome=self._tensor(outcome).flatten(),
+        )
+        columns = np.flatnonzero(step.truncated & ~step.terminated)
+        if len(columns):
+            cut = self._tensor(columns)
+            self._append(
+                columns,
+                obs=self._prepare(self._tensor(step.next_obs)).flatten(0, 1)[cut],
+                # It was not done here; but what is never weighed must still be a member of the space.
+                action=action[cut],
+                reward=torch.zeros(len(cut), device=self.device),
+                outcome=torch.full_like(cut, NOTHING_DONE),
+            )
 
     def sample(self, batch_size: int, gamma: float, n_step: int, streams: SeedStreams) -> Batch:
         """Draws transitions of `n_step` steps, fewer where an episode ends; they never cross a reset.
 
         Every seed draws from its own columns. Needs more than `n_step` rows in every column.
         """
-        seeds = torch.arange(self.seeds, device=self.device)[:, None]
-        column = seeds * self.envs + streams.integers(self.envs, batch_size)  # [S, B]
-        filled = self._filled[column]
+        cursor, filled = self._tensor(self._cursor), self._tensor(self._filled)
+        ahead = torch.arange(n_step + 1, device=self.device)
+        return self._look_up(streams.bits(2, batch_size), cursor, filled, ahead, gamma**ahead)
+
+    def batches(self, count: int, batch_size: int, gamma: float, n_step: int, streams: SeedStreams) -> Iterator[Batch]:
+        """`count` batches, as `sample` draws them; to be used up before the memory changes."""
+        while count > 0:
+            drawn = min(count, DRAWN_AT_ONCE)
+            yield from self.sample(drawn * batch_size, gamma, n_step, streams).split(batch_size)
+            count -= drawn
+
+    def _transitions(
+        self,
+        bits: torch.Tensor,
+        cursor: torch.Tensor,
+        filled: torch.Tensor,
+        ahead: torch.Tensor,
+        discount: torch.Tensor,
+    ) -> Batch:
+        """The transitions that random bits [S, 2, B] point at, as a function of tensors that waits for none of them.
+
+        `ahead` is 0 ... n_step, and `discount` gamma to these powers.
+        """
+        which, when = bits.unbind(1)  # [S, B]
+        column = self._first_column + as_integers(which, self.envs)
+        filled = filled.take(column)
         # The newest row's outcome is not known yet, nor what lies n_step rows after any of the last n_step.
-        age = filled - streams.integers(filled - n_step, batch_size)  # rows back from the cursor
-        start = (self._cursor[column] - age) % self.rows
-        reward = torch.zeros(start.shape, device=self.device)
-        discount = torch.ones(start.shape, device=self.device)
-        goes_on = torch.ones(start.shape, dtype=torch.bool, device=self.device)
-        terminated = torch.zeros_like(goes_on)
-        row = start
-        for _ in range(n_step):
-            ending = self._ring["ending"][row, column]
-            reward = reward + discount * goes_on * self._ring["reward"][row, column]
-            discount = torch.where(goes_on, discount * gamma, discount)
-            terminated = terminated | (goes_on & (ending == TERMINATED))
-            row = torch.where(goes_on, (row + 1) % self.rows, row)
-            goes_on = goes_on & (ending == GOES_ON)
+        age = filled - as_integers(when, filled - (len(ahead) - 1))  # rows back from the cursor
+        start = cursor.take(column) - age
+        row = (start + ahead[:, None, None]) % self.rows  # [n + 1, S, B]
+        place = row * len(cursor) + column
+        outcome, reward = (self._ring[name].take(place[:-1]) for name in ("outcome", "reward"))  # [n, S, B]
+        # The first step is always taken, a further one where all before it went on.
+        steps = (outcome[:-1] == GOES_ON).cumprod(0).sum(0) + 1  # [S, B]
+        taken = ahead[:-1, None, None] < steps  # [n, S, B]
+        terminated = (taken & (outcome == TERMINATED)).any(0)
+        end = (start + steps) % self.rows * len(cursor) + column
         return Batch(
-            obs=self._ring["obs"][start, column],
-            action=self._ring["action"][start, column],
-            reward=reward,
-            next_obs=self._ring["obs"][row, column],
-            bootstrap=discount * ~terminated,
-            weight=(~self._ring["last"][start, column]).float(),
+            obs=self._rows("obs", place[0]),
+            action=self._rows("action", place[0]),
+            reward=(reward * taken * discount[:-1, None, None]).sum(0),
+            next_obs=self._rows("obs", end),
+            bootstrap=discount.take(steps) * ~terminated,
+            weight=(outcome[0] != NOTHING_DONE).float(),
         )
 
     def state_dict(self) -> dict[str, Any]:
         return {"cursor": self._cursor, "filled": self._filled, "ring": dict(self._ring)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._cursor.copy_(state["cursor"])
-        self._filled.copy_(state["filled"])
+        self._cursor, self._filled = np.array(state["cursor"]), np.array(state["filled"])
         if state["ring"]:
             self._claim()
             for name, tensor in self._ring.items():
@@ -168,22 +206,31 @@ class ReplayMemory:
             "obs": ring(self._obs_shape, self._obs_dtype),
             "action": ring(self._action_shape, self._action_dtype),
             "reward": ring((), torch.float32),
-            "ending": ring((), torch.uint8),
-            "last": ring((), torch.bool),
+            "outcome": ring((), torch.uint8),
         }
 
-    def _stored(self, values: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
-        return torch.as_tensor(
-            values.reshape(self.seeds * self.envs, *values.shape[2:]), dtype=dtype, device=self.device
-        )
-
-    def _advance(self, columns: torch.Tensor) -> None:
+    def _append(self, columns: np.ndarray, **values: torch.Tensor) -> None:
+        """Writes a row of some columns, [columns, ...] each, and moves on there."""
+        place = self._tensor(self._cursor[columns] * len(self._cursor) + columns)
+        for name, value in values.items():
+            self._ring[name].flatten(0, 1)[place] = value.to(self._ring[name].dtype)
         self._cursor[columns] = (self._cursor[columns] + 1) % self.rows
-        self._filled[columns] = (self._filled[columns] + 1).clamp(max=self.rows)
+        self._filled[columns] = np.minimum(self._filled[columns] + 1, self.rows)
+
+    def _rows(self, name: str, place: torch.Tensor) -> torch.Tensor:
+        """What lies at some places, [S, B] -> [S, B, ...]."""
+        # Four times as fast as indexing with [S, B], where the memory is larger than a processor's cache.
+        return self._ring[name].flatten(0, 1).index_select(0, place.flatten()).unflatten(0, place.shape)
+
+    def _tensor(self, values: np.ndarray) -> torch.Tensor:
+        return torch.as_tensor(values, device=self.device)
 
 
-GOES_ON, TERMINATED, TRUNCATED = 0, 1, 2
-"""How a row's step left its episode."""
+DRAWN_AT_ONCE = 8
+"""Batches that are drawn in one go, at most: several cost little more than one."""
+
+GOES_ON, TERMINATED, TRUNCATED, NOTHING_DONE = range(4)
+"""What became of the episode at a row; the last for the extra row at the end of an episode that was cut off."""
 
 
 def free_bytes(device: torch.device) -> int:

@@ -12,3 +12,11 @@ def ramp(step: int, start: float, end: float, steps: int, *, burn_in: int = 0) -
         return end if step >= burn_in else start
     share = min(1.0, max(0.0, (step - burn_in) / steps))
     return start + share * (end - start)
+
+
+def halving(step: int, start: float, half_steps: float) -> float:
+    """`start` at first, half of it after `half_steps` environment steps, a third after twice as many ...
+
+    With `half_steps` 0 it stays.
+    """
+    return start / (1 + step / half_steps) if half_steps else start

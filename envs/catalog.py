@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 OWN_ENVS = {
-    "CartPole3D-v0": "balance a free-standing pole on a cart in 3D, five actions (Bullet)",
+    "CartPole3D-v0": "balance a free-standing pole on a cart in 3D, five actions (Bullet, or world=batched)",
     "CartPole3DContinuous-v0": "the same with a continuous force along x and y",
     "DriveBot-v0": "drive a robot with three sonars along a walled circuit: forward, left, right",
     "DriveBotContinuous-v0": "the same with a forward speed and a turn rate",

@@ -83,8 +83,8 @@ def evaluate(
 ) -> tuple[Evaluation, int]:
     """Plays `episodes` episodes for each seed in each mode, and as many with each baseline that fits.
 
-    Episode i starts from the same state everywhere. A fast copy of a simulator names the one that judges what was learnt
-    in it (metadata "judge"), and that is where the episodes are played; `env_args` overrides keywords of the
+    Episode i starts from the same state everywhere. A fast copy of a simulator names the one that judges what was
+    learnt in it (metadata "judge"), and that is where the episodes are played; `env_args` overrides keywords of the
     environment.
 
     Returns:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
+from agents.registry import find_agent
 from eval.episodes import Episode
 from eval.evaluation import Evaluation, pooled
 from eval.runs import Run
@@ -50,7 +52,7 @@ def build_report(run: Run, evaluation: Evaluation, checkpoint_step: int) -> dict
         "env_args": config.env_args,
         "world": evaluation.world,
         "agent": config.agent,
-        "library": "cartbot",
+        "library": library_of(run),
         "checkpoint_step": checkpoint_step,
         "episodes_per_seed": len(next(iter(evaluation.modes.values()))[0]),
         "gamma": evaluation.gamma,
@@ -60,6 +62,16 @@ def build_report(run: Run, evaluation: Evaluation, checkpoint_step: int) -> dict
         "versions": run.extra.get("versions"),
         "git": run.extra.get("git"),
     }
+
+
+def library_of(run: Run) -> str:
+    """Whose implementation of the agent was trained, and the version."""
+    name = find_agent(run.config.agent).library
+    trained = (run.extra.get("versions") or {}).get(name)
+    try:
+        return f"{name} {trained or version(name)}"
+    except PackageNotFoundError:
+        return name
 
 
 def summarise(seeds: Sequence[list[Episode]], evaluation: Evaluation) -> dict[str, Any]:

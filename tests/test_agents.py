@@ -38,6 +38,13 @@ TASKS = {
 }
 SMALL: dict[str, dict[str, Any]] = {
     "dqn": {"learning_starts": 12, "batch_size": 8, "memory_size": 200, "hidden": (8,), "target_interval": 3},
+    "ddpg": {"learning_starts": 12, "batch_size": 8, "memory_size": 200, "hidden": (8,), "noise": "ornstein-uhlenbeck"},
+    "naf": {"learning_starts": 12, "batch_size": 8, "memory_size": 200, "hidden": (8,), "noise": "ornstein-uhlenbeck"},
+    "reinforce": {"hidden": (8,), "episode_limit": 6, "value_steps": 2},
+    "sb3-dqn": {"learning_starts": 12, "batch_size": 8, "memory_size": 200, "hidden": (8,), "target_interval": 6},
+    "sb3-ddpg": {"learning_starts": 12, "batch_size": 8, "memory_size": 200, "hidden": (8,)},
+    "sb3-ppo": {"rollout_steps": 26, "batch_size": 8, "epochs": 2, "hidden": (8,)},
+    "sb3-sac": {"learning_starts": 12, "batch_size": 8, "memory_size": 200, "hidden": (8,)},
 }
 """Settings that make an agent learn within a few steps."""
 

@@ -145,6 +145,7 @@ class _Session:
         began = time.monotonic() - self._seconds
         for step in self.interaction:
             self.agent.observe(step)
+            self.interaction.watch.lap("learn")
             episodes = self.recorder.add(step)
             before, self.step = self.step, self.step + config.envs
             for episode in episodes:

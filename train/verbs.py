@@ -172,8 +172,8 @@ class EvalSettings:
     checkpoint: int | None = None
     """Step of the checkpoint. Default: the newest."""
     env_args: tuple[str, ...] = ()
-    """Keywords of the environment, KEY=VALUE ..., other than the run's. What was learnt in CartPole3D's batched world is
-    judged in Bullet, unless world=batched."""
+    """Keywords of the environment, KEY=VALUE ..., other than the run's. What was learnt in CartPole3D's batched world
+    is judged in Bullet, unless world=batched."""
     workers: int | None = None
     """Processes that simulate; 0 is this process. Default: what suits the environment."""
 

@@ -1,0 +1,293 @@
+"""DDPG: a deterministic policy that climbs the values of a Q-network (Lillicrap et al., 2016).
+
+The critic learns Q(s, a) as in Q-learning, with the actor's action in the place of the best one; the actor follows the
+critic's gradient by the action. Options, those of TD3 (Fujimoto et al., 2018): two critics of which the lower is
+believed, noise on the actions that targets reckon with, and an actor that moves more rarely than its critic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.base import Step, Task, check_bounds, check_choice
+from agents.bounds import ActionBounds, ValueBounds, check_task
+from agents.encoders import Encoder
+from agents.lazy import torch
+from agents.learning import Adam, Tally
+from agents.networks import Params, blend, clip_gradients, clone, init_mlp, load_params, mlp
+from agents.noise import Kind, Noise, perturbed
+from agents.replay import Batch, ReplayMemory
+from agents.schedules import ramp
+from agents.streams import spawn_streams
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDPGConfig:
+    """Deep deterministic policy gradient."""
+
+    gamma: float = 0.99
+    """Discount per environment step, in [0, 1]."""
+    critic_lr: float = 1e-3
+    """Learning rate of the critic's Adam at first."""
+    actor_lr: float = 1e-3
+    """Learning rate of the actor's Adam at first."""
+    lr_half_steps: int = 100_000
+    """Environment steps per seed after which learning rates are half, after twice as many a third ... 0: constant."""
+    hidden: tuple[int, ...] = (128, 128)
+    """Units of each hidden layer, of the actor and of each critic."""
+    last_scale: float = 0.01
+    """Size of the weights of last layers at first: actions and values begin near 0, whatever is seen."""
+    batch_size: int = 64
+    """Transitions per update and seed."""
+    memory_size: int = 200_000
+    """Transitions kept per seed."""
+    learning_starts: int = 1_000
+    """Environment steps per seed before the first update."""
+    steps_per_update: int = 4
+    """Environment steps per seed for each update."""
+    target_tau: float = 0.02
+    """How far the target networks move towards the others at each update, in (0, 1]."""
+    average_tau: float = 0.001
+    """Share by which a slow average of the weights, the greedy policy, follows them at each update; 1: no average."""
+    n_step: int = 3
+    """Steps of reward before bootstrapping."""
+    twin_critics: bool = False
+    """Learn two critics, and believe the lower one in targets."""
+    target_noise: float = 0.1
+    """Deviation of the noise on the actions that targets reckon with, where actions reach from -1 to 1; at most 2.5
+    times that either way. 0: none."""
+    policy_delay: int = 1
+    """Updates of the critic for each of the actor."""
+    saturation_penalty: float = 1e-3
+    """Weight of the squared pre-activations of the actor's tanh, which has no gradient left where they are large."""
+    noise: Kind = "gaussian"
+    """Kind of exploration: drawn afresh at each step, or wandering."""
+    noise_start: float = 1.0
+    """Deviation of exploration noise at first, where actions reach from -1 to 1."""
+    noise_end: float = 0.1
+    """Deviation of exploration noise after the ramp."""
+    noise_theta: float = 0.15
+    """Share of the wandering noise that is forgotten at each step, in (0, 1]."""
+    ramp_steps: int = 10_000
+    """Environment steps per seed that the ramp of the noise takes."""
+    max_grad_norm: float = 10.0
+    """Gradients of a seed's critic, and of its actor, longer than this are shortened to it."""
+
+    def __post_init__(self) -> None:
+        check_bounds(
+            self,
+            gamma=(0, 1),
+            critic_lr=(1e-8, 1),
+            actor_lr=(1e-8, 1),
+            lr_half_steps=(0, 1e12),
+            last_scale=(0, 1),
+            batch_size=(1, 1_000_000),
+            memory_size=(1, 1e9),
+            learning_starts=(0, 1e9),
+            steps_per_update=(1, 1e6),
+            target_tau=(1e-6, 1),
+            average_tau=(1e-6, 1),
+            n_step=(1, 1000),
+            target_noise=(0, 10),
+            policy_delay=(1, 1e6),
+            saturation_penalty=(0, 1e6),
+            noise_start=(0, 10),
+            noise_end=(0, 10),
+            noise_theta=(1e-6, 1),
+            ramp_steps=(0, 1e9),
+            max_grad_norm=(1e-6, 1e9),
+        )
+        check_choice(self, noise=("gaussian", "ornstein-uhlenbeck"))
+        if not isinstance(self.twin_critics, bool):
+            raise ValueError(f"twin_critics is {self.twin_critics!r}; expected true or false")
+        if not self.hidden or not all(isinstance(width, int) and 1 <= width <= 65_536 for width in self.hidden):
+            raise ValueError(f"hidden is {self.hidden!r}; expected widths in [1, 65536]")
+        if self.memory_size < self.batch_size:
+            raise ValueError(f"memory_size is {self.memory_size}; expected at least batch_size {self.batch_size}")
+
+
+def td_target(reward: torch.Tensor, next_q: Sequence[torch.Tensor], bootstrap: torch.Tensor) -> torch.Tensor:
+    """What Q(s, a) should be: the reward on the way plus the discounted value of what follows, all [S, B].
+
+    `next_q` has each target critic's word on the target actor's action, and the lowest counts. `bootstrap` is
+    gamma ^ steps, and 0 where the episode terminated; truncation never cuts it.
+    """
+    return reward + bootstrap * torch.stack(list(next_q)).amin(0)
+
+
+class DDPG:
+    """Actors and critics of all seeds, what they remember, and how they explore."""
+
+    metric_names: tuple[str, ...] = ("loss", "q", "grad_norm", "actor_grad_norm", "saturated", "exploration", "updates")
+
+    def __init__(self, config: DDPGConfig, task: Task, seeds: Sequence[np.random.SeedSequence], device: torch.device):
+        check_task(task)
+        self.config, self.task, self.device, self.seeds = config, task, device, len(seeds)
+        init, explore, self._replay_streams, self._target_streams = spawn_streams(seeds, 4, device)
+        self.encoder = Encoder(task.observation_space, self.seeds, device)
+        self.actions = ActionBounds(task.action_space, device)  # pyright: ignore[reportArgumentType]
+        features, dimensions = self.encoder.features, self.actions.dimensions
+        self.actor = init_mlp(init, "actor", (features, *config.hidden, dimensions), last_scale=config.last_scale)
+        # What images are turned into is learnt by the critic, and given to the actor.
+        self.critic = self.encoder.init(init)
+        self._critics = ("q1", "q2") if config.twin_critics else ("q1",)
+        for name in self._critics:
+            sizes = (features + dimensions, *config.hidden, 1)
+            self.critic |= init_mlp(init, name, sizes, last_scale=config.last_scale)
+        self.target_actor, self.target_critic = clone(self.actor), clone(self.critic)
+        self.average_actor, self.average_critic = clone(self.actor), clone(self.critic)
+        self.actor_optimizer = Adam(self.actor, config.actor_lr)
+        self.critic_optimizer = Adam(self.critic, config.critic_lr)
+        self.memory = ReplayMemory(
+            config.memory_size, task.observation_space, task.action_space, self.seeds, task.envs, device
+        )
+        self.noise = Noise(config.noise, config.noise_theta, task.envs, dimensions, explore)
+        self.reachable = ValueBounds(config.gamma, self.seeds, device)
+        self.steps = 0
+        self.updates = 0
+        self._tally, self._actor_tally = Tally(), Tally()
+
+    def policy(self, actor: Params, features: torch.Tensor) -> torch.Tensor:
+        """Actions between -1 and 1 for features, [S, B, F] -> [S, B, D]."""
+        return mlp(actor, "actor", features).tanh()
+
+    def q_values(self, critic: Params, features: torch.Tensor, action: torch.Tensor) -> list[torch.Tensor]:
+        """Each critic's word on actions, [S, B, F], [S, B, D] -> [S, B] each."""
+        both = torch.cat([features, action], -1)
+        return [mlp(critic, name, both).squeeze(-1) * self.reachable.unit for name in self._critics]
+
+    def act(self, obs: NDArray[Any], first: NDArray[np.bool_], *, explore: bool) -> NDArray[Any]:
+        with torch.no_grad():
+            actor, critic = (self.actor, self.critic) if explore else (self.average_actor, self.average_critic)
+            action = self.policy(actor, self.encoder(critic, torch.as_tensor(obs, device=self.device)))  # [S, E, D]
+            if explore:
+                noise = self.noise(torch.as_tensor(first, device=self.device))
+                action = perturbed(action, noise * self.exploration)
+            return self.actions.to_space(action)
+
+    def value(self, obs: NDArray[Any]) -> NDArray[np.floating]:
+        """Predicted Q of the greedy action for observations, [S, E, ...] -> [S, E]."""
+        with torch.no_grad():
+            features = self.encoder(self.average_critic, torch.as_tensor(obs, device=self.device))
+            action = self.policy(self.average_actor, features)
+            return self.q_values(self.average_critic, features, action)[0].cpu().numpy()
+
+    def observe(self, step: Step) -> None:
+        self.steps += step.reward.shape[1]
+        self.encoder.observe(torch.as_tensor(step.obs, device=self.device))
+        self.reachable.observe(step.reward)
+        self.memory.add(step)
+
+    def update(self) -> None:
+        config = self.config
+        # Every column needs n_step + 1 rows before its outcomes are known.
+        start = max(config.learning_starts, self.task.envs * (config.n_step + 1))
+        due = max(0, self.steps - start) // config.steps_per_update
+        while self.updates < due:
+            self._learn(self.memory.sample(config.batch_size, config.gamma, config.n_step, self._replay_streams))
+
+    def _learn(self, batch: Batch) -> None:
+        """One step of every seed's critic, and one of its actor where it is due."""
+        self.updates += 1
+        features = self.encoder(self.critic, batch.obs)
+        self._improve_critic(batch, features)
+        if self.updates % self.config.policy_delay == 0:
+            self._improve_actor(batch, features.detach())
+        # Early on the average is short, so that it does not hold on to the initial weights.
+        average_tau = max(self.config.average_tau, 1 / self.updates)
+        for source, target, average in (
+            (self.actor, self.target_actor, self.average_actor),
+            (self.critic, self.target_critic, self.average_critic),
+        ):
+            blend(target, source, self.config.target_tau)
+            blend(average, source, average_tau)
+
+    def _improve_critic(self, batch: Batch, features: torch.Tensor) -> None:
+        with torch.no_grad():
+            next_features = self.encoder(self.target_critic, batch.next_obs)
+            next_action = self.policy(self.target_actor, next_features)
+            if self.config.target_noise:
+                noise = self.config.target_noise * self._target_streams.normal(*next_action.shape[1:])
+                next_action = perturbed(next_action, noise, limit=2.5 * self.config.target_noise)
+            next_q = self.q_values(self.target_critic, next_features, next_action)
+            target = td_target(batch.reward, [self.reachable.clamp(q) for q in next_q], batch.bootstrap)
+        q_values = self.q_values(self.critic, features, self.actions.from_space(batch.action))
+        unit = self.reachable.unit
+        errors = [torch.nn.functional.smooth_l1_loss(q / unit, target / unit, reduction="none") for q in q_values]
+        loss = batch.mean(torch.stack(errors).sum(0))  # [S]
+        self.critic_optimizer.zero_grad()
+        loss.sum().backward()  # over seeds the sum: no seed's gradient depends on how many there are
+        norm = clip_gradients(list(self.critic.values()), self.config.max_grad_norm)
+        self.critic_optimizer.step(self._decayed(self.config.critic_lr))
+        self._tally.add(loss=loss.detach(), q=q_values[0].detach().mean(-1), grad_norm=norm)
+
+    def _improve_actor(self, batch: Batch, features: torch.Tensor) -> None:
+        drive = mlp(self.actor, "actor", features)  # [S, B, D], before the tanh
+        critic = {name: tensor.detach() for name, tensor in self.critic.items()}
+        q = self.q_values(critic, features, drive.tanh())[0] / self.reachable.unit
+        loss = batch.mean(-q + self.config.saturation_penalty * drive.square().mean(-1))  # [S]
+        self.actor_optimizer.zero_grad()
+        loss.sum().backward()
+        norm = clip_gradients(list(self.actor.values()), self.config.max_grad_norm)
+        self.actor_optimizer.step(self._decayed(self.config.actor_lr))
+        saturated = (drive.detach().tanh().abs() > 0.99).float().mean((1, 2))
+        self._actor_tally.add(actor_grad_norm=norm, saturated=saturated)
+
+    def _decayed(self, lr: float) -> float:
+        """A learning rate as it is now."""
+        half = self.config.lr_half_steps
+        return lr / (1 + self.steps / half) if half else lr
+
+    @property
+    def exploration(self) -> float:
+        """Deviation of exploration noise now."""
+        c = self.config
+        return ramp(self.steps, c.noise_start, c.noise_end, c.ramp_steps)
+
+    def metrics(self) -> dict[str, NDArray[np.floating]]:
+        figures = self._tally.drain() | self._actor_tally.drain()
+        if figures:
+            figures["exploration"] = np.full(self.seeds, self.exploration)
+            figures["updates"] = np.full(self.seeds, float(self.updates))
+        return figures
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "params": {**self.actor, **self.critic},
+            "target": {**self.target_actor, **self.target_critic},
+            "average": {**self.average_actor, **self.average_critic},
+            "encoder": self.encoder.state_dict(),
+            "actor_optimizer": self.actor_optimizer.state_dict(),
+            "critic_optimizer": self.critic_optimizer.state_dict(),
+            "memory": self.memory.state_dict(),
+            "noise": self.noise.state_dict(),
+            "replay_streams": self._replay_streams.state_dict(),
+            "target_streams": self._target_streams.state_dict(),
+            "reachable": self.reachable.state_dict(),
+            "steps": self.steps,
+            "updates": self.updates,
+            "tally": self._tally.state_dict(),
+            "actor_tally": self._actor_tally.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        load_params({**self.actor, **self.critic}, state["params"])
+        load_params({**self.target_actor, **self.target_critic}, state["target"])
+        load_params({**self.average_actor, **self.average_critic}, state["average"])
+        self.encoder.load_state_dict(state["encoder"])
+        self.actor_optimizer.load_state_dict(state["actor_optimizer"])
+        self.critic_optimizer.load_state_dict(state["critic_optimizer"])
+        if "memory" in state:
+            self.memory.load_state_dict(state["memory"])
+        self.noise.load_state_dict(state["noise"])
+        self._replay_streams.load_state_dict(state["replay_streams"])
+        self._target_streams.load_state_dict(state["target_streams"])
+        self.reachable.load_state_dict(state["reachable"])
+        self.steps, self.updates = int(state["steps"]), int(state["updates"])
+        self._tally.load_state_dict(state["tally"])
+        self._actor_tally.load_state_dict(state["actor_tally"])

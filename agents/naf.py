@@ -1,0 +1,281 @@
+"""NAF: Q-learning for continuous actions, by values that are quadratic in the action (Gu et al., 2016).
+
+    Q(s, a) = V(s) - 1/2 (a - mu(s))' L(s) L(s)' (a - mu(s))
+
+so that the best action is mu(s) and its value V(s), without any search. V, mu and L, a lower-triangular matrix, are
+functions of the state alone. Two bounds keep learning from diverging: mu passes a tanh, so that no action beyond the
+space is ever the best, and the logarithm of L's diagonal another, so that the quadratic is neither flat nor a needle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.base import Step, Task, check_bounds, check_choice
+from agents.bounds import ActionBounds, ValueBounds, check_task
+from agents.encoders import Encoder
+from agents.lazy import torch
+from agents.learning import Adam, Tally
+from agents.networks import Params, blend, clip_gradients, clone, init_mlp, load_params, mlp
+from agents.noise import Kind, Noise, perturbed
+from agents.replay import Batch, ReplayMemory
+from agents.schedules import ramp
+from agents.streams import spawn_streams
+
+LOG_DIAGONAL = 3.0
+"""Greatest size of the logarithms of L's diagonal, where values are counted in their unit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NAFConfig:
+    """Q-learning with normalised advantage functions."""
+
+    gamma: float = 0.99
+    """Discount per environment step, in [0, 1]."""
+    lr: float = 1e-3
+    """Learning rate of Adam at first."""
+    lr_half_steps: int = 100_000
+    """Environment steps per seed after which the learning rate is half, after twice as many a third ... 0: constant."""
+    hidden: tuple[int, ...] = (128, 128)
+    """Units of each hidden layer."""
+    last_scale: float = 0.01
+    """Size of the weights of the last layer at first: actions and values begin near 0, whatever is seen."""
+    batch_size: int = 64
+    """Transitions per update and seed."""
+    memory_size: int = 200_000
+    """Transitions kept per seed."""
+    learning_starts: int = 1_000
+    """Environment steps per seed before the first update."""
+    steps_per_update: int = 4
+    """Environment steps per seed for each update."""
+    target_tau: float = 0.02
+    """How far the target network moves towards the other at each update, in (0, 1]."""
+    average_tau: float = 0.001
+    """Share by which a slow average of the weights, the greedy policy, follows them at each update; 1: no average."""
+    n_step: int = 3
+    """Steps of reward before bootstrapping."""
+    target_noise: float = 0.1
+    """Deviation of the noise on future actions that values reckon with, where actions reach from -1 to 1. 0: none."""
+    noise: Kind = "gaussian"
+    """Kind of exploration: drawn afresh at each step, or wandering."""
+    noise_start: float = 1.0
+    """Deviation of exploration noise at first, where actions reach from -1 to 1."""
+    noise_end: float = 0.1
+    """Deviation of exploration noise after the ramp."""
+    noise_theta: float = 0.15
+    """Share of the wandering noise that is forgotten at each step, in (0, 1]."""
+    ramp_steps: int = 10_000
+    """Environment steps per seed that the ramp of the noise takes."""
+    max_grad_norm: float = 10.0
+    """Gradients of a seed longer than this are shortened to it."""
+
+    def __post_init__(self) -> None:
+        check_bounds(
+            self,
+            gamma=(0, 1),
+            lr=(1e-8, 1),
+            lr_half_steps=(0, 1e12),
+            last_scale=(0, 1),
+            batch_size=(1, 1_000_000),
+            memory_size=(1, 1e9),
+            learning_starts=(0, 1e9),
+            steps_per_update=(1, 1e6),
+            target_tau=(1e-6, 1),
+            average_tau=(1e-6, 1),
+            n_step=(1, 1000),
+            target_noise=(0, 10),
+            noise_start=(0, 10),
+            noise_end=(0, 10),
+            noise_theta=(1e-6, 1),
+            ramp_steps=(0, 1e9),
+            max_grad_norm=(1e-6, 1e9),
+        )
+        check_choice(self, noise=("gaussian", "ornstein-uhlenbeck"))
+        if not self.hidden or not all(isinstance(width, int) and 1 <= width <= 65_536 for width in self.hidden):
+            raise ValueError(f"hidden is {self.hidden!r}; expected widths in [1, 65536]")
+        if self.memory_size < self.batch_size:
+            raise ValueError(f"memory_size is {self.memory_size}; expected at least batch_size {self.batch_size}")
+
+
+class Parts(NamedTuple):
+    """What Q is made of, for B states of each seed."""
+
+    value: torch.Tensor
+    """V, [S, B]."""
+    mu: torch.Tensor
+    """The best actions, [S, B, D], between -1 and 1."""
+    lower: torch.Tensor
+    """L, lower-triangular with a positive diagonal, [S, B, D, D]."""
+
+
+def parts(output: torch.Tensor, dimensions: int) -> Parts:
+    """V, mu and L from a network's output: [S, B, 1 + D + D (D + 1) / 2]."""
+    value, mu, log_diagonal, below = output.split([1, dimensions, dimensions, dimensions * (dimensions - 1) // 2], -1)
+    lower = (LOG_DIAGONAL * (log_diagonal / LOG_DIAGONAL).tanh()).exp().diag_embed()  # [S, B, D, D]
+    rows, columns = torch.tril_indices(dimensions, dimensions, -1, device=output.device)
+    lower[..., rows, columns] = below
+    return Parts(value.squeeze(-1), mu.tanh(), lower)
+
+
+def advantage(parts: Parts, action: torch.Tensor) -> torch.Tensor:
+    """-1/2 (a - mu)' L L' (a - mu) of actions [S, B, D]: [S, B], never above 0."""
+    turned = (parts.lower * (action - parts.mu).unsqueeze(-1)).sum(-2)  # L' (a - mu), [S, B, D]
+    return -0.5 * turned.square().sum(-1)
+
+
+def noisy_value(parts: Parts, deviation: float) -> torch.Tensor:
+    """The mean of Q over actions mu + deviation * N(0, I): V - deviation^2 / 2 trace(L L'), [S, B]."""
+    return parts.value - 0.5 * deviation**2 * parts.lower.square().sum((-2, -1))
+
+
+def td_target(reward: torch.Tensor, next_value: torch.Tensor, bootstrap: torch.Tensor) -> torch.Tensor:
+    """What Q(s, a) should be: the reward on the way plus the discounted value of what follows, all [S, B].
+
+    `bootstrap` is gamma ^ steps, and 0 where the episode terminated; truncation never cuts it.
+    """
+    return reward + bootstrap * next_value
+
+
+class NAF:
+    """Networks of all seeds, what they remember, and how they explore."""
+
+    metric_names: tuple[str, ...] = ("loss", "q", "grad_norm", "advantage", "saturated", "exploration", "updates")
+
+    def __init__(self, config: NAFConfig, task: Task, seeds: Sequence[np.random.SeedSequence], device: torch.device):
+        check_task(task)
+        self.config, self.task, self.device, self.seeds = config, task, device, len(seeds)
+        init, explore, self._replay_streams = spawn_streams(seeds, 3, device)
+        self.encoder = Encoder(task.observation_space, self.seeds, device)
+        self.actions = ActionBounds(task.action_space, device)  # pyright: ignore[reportArgumentType]
+        dimensions = self.actions.dimensions
+        outputs = 1 + dimensions + dimensions * (dimensions + 1) // 2
+        sizes = (self.encoder.features, *config.hidden, outputs)
+        self.params = self.encoder.init(init) | init_mlp(init, "q", sizes, last_scale=config.last_scale)
+        self.target: Params = clone(self.params)
+        self.average: Params = clone(self.params)
+        self.optimizer = Adam(self.params, config.lr)
+        self.memory = ReplayMemory(
+            config.memory_size, task.observation_space, task.action_space, self.seeds, task.envs, device
+        )
+        self.noise = Noise(config.noise, config.noise_theta, task.envs, dimensions, explore)
+        self.reachable = ValueBounds(config.gamma, self.seeds, device)
+        self.steps = 0
+        self.updates = 0
+        self._tally = Tally()
+
+    def parts(self, params: Params, obs: torch.Tensor) -> Parts:
+        """V, mu and L of observations [S, B, ...]."""
+        value, mu, lower = parts(mlp(params, "q", self.encoder(params, obs)), self.actions.dimensions)
+        unit = self.reachable.unit  # the network counts values in it
+        return Parts(value * unit, mu, lower * unit[..., None, None].sqrt())
+
+    def act(self, obs: NDArray[Any], first: NDArray[np.bool_], *, explore: bool) -> NDArray[Any]:
+        with torch.no_grad():
+            params = self.params if explore else self.average
+            action = self.parts(params, torch.as_tensor(obs, device=self.device)).mu  # [S, E, D]
+            if explore:
+                noise = self.noise(torch.as_tensor(first, device=self.device))
+                action = perturbed(action, noise * self.exploration)
+            return self.actions.to_space(action)
+
+    def value(self, obs: NDArray[Any]) -> NDArray[np.floating]:
+        """Predicted value of observations, which is max_a Q, [S, E, ...] -> [S, E]."""
+        with torch.no_grad():
+            return self.parts(self.average, torch.as_tensor(obs, device=self.device)).value.cpu().numpy()
+
+    def observe(self, step: Step) -> None:
+        self.steps += step.reward.shape[1]
+        self.encoder.observe(torch.as_tensor(step.obs, device=self.device))
+        self.reachable.observe(step.reward)
+        self.memory.add(step)
+
+    def update(self) -> None:
+        config = self.config
+        # Every column needs n_step + 1 rows before its outcomes are known.
+        start = max(config.learning_starts, self.task.envs * (config.n_step + 1))
+        due = max(0, self.steps - start) // config.steps_per_update
+        while self.updates < due:
+            self._learn(self.memory.sample(config.batch_size, config.gamma, config.n_step, self._replay_streams))
+
+    def _learn(self, batch: Batch) -> None:
+        """One step of gradient descent of every seed on its batch."""
+        config = self.config
+        with torch.no_grad():
+            following = noisy_value(self.parts(self.target, batch.next_obs), config.target_noise)
+            target = td_target(batch.reward, self.reachable.clamp(following), batch.bootstrap)
+        found = self.parts(self.params, batch.obs)
+        below = advantage(found, self.actions.from_space(batch.action))
+        q = found.value + below  # [S, B]
+        unit = self.reachable.unit
+        error = torch.nn.functional.smooth_l1_loss(q / unit, target / unit, reduction="none")
+        loss = batch.mean(error)  # [S]
+        self.optimizer.zero_grad()
+        loss.sum().backward()  # over seeds the sum: no seed's gradient depends on how many there are
+        norm = clip_gradients(list(self.params.values()), config.max_grad_norm)
+        self.optimizer.step(self.lr)
+        self.updates += 1
+        blend(self.target, self.params, config.target_tau)
+        # Early on the average is short, so that it does not hold on to the initial weights.
+        blend(self.average, self.params, max(config.average_tau, 1 / self.updates))
+        self._tally.add(
+            loss=loss.detach(),
+            q=q.detach().mean(-1),
+            grad_norm=norm,
+            advantage=below.detach().mean(-1),
+            saturated=(found.mu.detach().abs() > 0.99).float().mean((1, 2)),
+            logdiag=found.lower.detach().diagonal(dim1=-2, dim2=-1).log().mean((1, 2)) - 0.5 * unit.log().squeeze(-1),
+        )
+
+    @property
+    def lr(self) -> float:
+        """Learning rate now."""
+        c = self.config
+        return c.lr / (1 + self.steps / c.lr_half_steps) if c.lr_half_steps else c.lr
+
+    @property
+    def exploration(self) -> float:
+        """Deviation of exploration noise now."""
+        c = self.config
+        return ramp(self.steps, c.noise_start, c.noise_end, c.ramp_steps)
+
+    def metrics(self) -> dict[str, NDArray[np.floating]]:
+        figures = self._tally.drain()
+        if figures:
+            figures["exploration"] = np.full(self.seeds, self.exploration)
+            figures["updates"] = np.full(self.seeds, float(self.updates))
+        return figures
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "params": self.params,
+            "target": self.target,
+            "average": self.average,
+            "encoder": self.encoder.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "memory": self.memory.state_dict(),
+            "noise": self.noise.state_dict(),
+            "replay_streams": self._replay_streams.state_dict(),
+            "reachable": self.reachable.state_dict(),
+            "steps": self.steps,
+            "updates": self.updates,
+            "tally": self._tally.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        load_params(self.params, state["params"])
+        load_params(self.target, state["target"])
+        load_params(self.average, state["average"])
+        self.encoder.load_state_dict(state["encoder"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if "memory" in state:
+            self.memory.load_state_dict(state["memory"])
+        self.noise.load_state_dict(state["noise"])
+        self._replay_streams.load_state_dict(state["replay_streams"])
+        self.reachable.load_state_dict(state["reachable"])
+        self.steps, self.updates = int(state["steps"]), int(state["updates"])
+        self._tally.load_state_dict(state["tally"])

@@ -1,0 +1,411 @@
+"""REINFORCE: the likelihood-ratio policy gradient over batches of whole episodes (Williams, 1992).
+
+A batch is a fixed number of whole episodes of every column. Taking whichever episodes finish first would favour short
+ones, so a column that has its share plays on without being learnt from until the last column of its seed has its own;
+the episode that it is in when the policy changes is left out as well, since the old policy began it. So every episode
+of a batch was acted by one policy from its first step to its last, and that it is in the batch says nothing of its
+length. Seeds fill their batches at different times, and each learns when its own is full: one step of Adam on the
+policy, from advantages that are standardised within the seed.
+
+Options: a baseline (a value network, fitted after each policy step, so that it is independent of the episodes that it
+is subtracted from), generalised advantage estimates (Schulman et al., 2016), an entropy bonus, and a limit to how far
+one step may change the policy. Discrete actions are drawn from a softmax, continuous ones from a Gaussian.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from agents import exploration
+from agents.base import Step, Task, check_bounds
+from agents.encoders import Encoder, check_observation_space
+from agents.lazy import torch
+from agents.networks import Params, clip_gradients, clone, init_mlp, load_params, mlp
+from agents.rollouts import EpisodeMemory
+from agents.streams import spawn_streams
+
+LOG_STD = (-4.0, 1.0)
+"""Bounds of the logarithm of a Gaussian policy's deviation; actions are scaled to [-1, 1]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReinforceConfig:
+    """Policy gradient over whole episodes."""
+
+    gamma: float = 0.99
+    """Discount per environment step, in [0, 1]."""
+    batch_episodes: int = 1
+    """Whole episodes of each column in a batch; a seed's batch has that many times its environments."""
+    episode_limit: int = 1_000
+    """Steps of an episode that are learnt from; what is longer is cut there as by a time limit. Bounds the memory."""
+    lr: float = 1e-2
+    """Learning rate of Adam for the policy at first."""
+    lr_half_steps: int = 0
+    """Environment steps per seed after which the learning rate is half, after twice as many a third ... 0: constant."""
+    max_kl: float = 0.02
+    """Mean Kullback-Leibler divergence from the old policy that one step may reach; a longer one is shortened."""
+    scale_memory: float = 0.98
+    """Advantages are divided by their deviation, or by this share of what the last batch's were divided by if that is
+    more: where nearly all episodes go equally well, chance is not to be blown up to their usual size. 0: forget."""
+    max_grad_norm: float = 1.0
+    """Gradients of a seed longer than this are shortened to it."""
+    entropy_bonus: float = 0.0
+    """Weight of the policy's entropy (nats) beside the standardised advantages."""
+    baseline: bool = True
+    """Whether a value network is subtracted from returns; it also tells what follows after a time limit."""
+    gae_lambda: float = 1.0
+    """1: advantages from whole returns. Less: the baseline's word counts for more of what follows, in [0, 1]."""
+    value_lr: float = 3e-3
+    """Learning rate of Adam for the baseline."""
+    value_steps: int = 40
+    """Gradient steps of the baseline after each batch."""
+    value_batch: int = 1_024
+    """Steps of the batch that one of them looks at, at most; it goes through all of them in turn."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Units of each hidden layer, of the policy and of the baseline."""
+    std_start: float = 0.6
+    """Deviation of a Gaussian policy at first, where actions reach from -1 to 1."""
+
+    def __post_init__(self) -> None:
+        check_bounds(
+            self,
+            gamma=(0, 1),
+            batch_episodes=(1, 1e6),
+            episode_limit=(1, 1e9),
+            lr=(1e-8, 1),
+            lr_half_steps=(0, 1e12),
+            max_kl=(1e-9, 1e9),
+            scale_memory=(0, 1),
+            max_grad_norm=(1e-6, 1e9),
+            entropy_bonus=(0, 1e3),
+            gae_lambda=(0, 1),
+            value_lr=(1e-8, 1),
+            value_steps=(1, 1e6),
+            value_batch=(1, 1e9),
+            std_start=(float(np.exp(LOG_STD[0])), float(np.exp(LOG_STD[1]))),
+        )
+        if not isinstance(self.baseline, bool):
+            raise ValueError(f"baseline is {self.baseline!r}; expected true or false")
+        if not self.baseline and self.gae_lambda < 1:
+            raise ValueError(f"gae_lambda is {self.gae_lambda} and there is no baseline; expected gae_lambda 1")
+        if not self.hidden or not all(isinstance(width, int) and 1 <= width <= 65_536 for width in self.hidden):
+            raise ValueError(f"hidden is {self.hidden!r}; expected widths in [1, 65536]")
+
+
+def advantages(
+    reward: torch.Tensor,
+    value: torch.Tensor,
+    last_value: torch.Tensor,
+    length: torch.Tensor,
+    gamma: float,
+    gae_lambda: float = 1.0,
+) -> torch.Tensor:
+    """How much better each step's future was than the baseline says; 0 after an episode's end.
+
+    With `gae_lambda` 1, the discounted rewards from the step on, minus the baseline: a step is judged by what came
+    after it only. Else eq. 16 of Schulman et al. (2016).
+
+    Args:
+        reward: of M episodes side by side, [T, M].
+        value: the baseline's word on each observation, [T, M].
+        last_value: its word on what an episode was cut off from, 0 where it terminated, [M].
+        length: steps of each episode, [M].
+        gamma: discount per step.
+        gae_lambda: share of each further step's word.
+
+    Returns:
+        [T, M].
+    """
+    found = torch.zeros_like(reward)
+    following, next_value = torch.zeros_like(last_value), last_value
+    for t in reversed(range(len(reward))):
+        last = length == t + 1
+        next_value = torch.where(last, last_value, next_value)
+        following = reward[t] + gamma * next_value - value[t] + gamma * gae_lambda * following * ~last
+        found[t] = following = torch.where(length > t, following, 0.0)
+        next_value = value[t]
+    return found
+
+
+def standardised(values: torch.Tensor, least: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """[S, B] with mean 0 and deviation 1, or less where that would take dividing by less than `least` [S].
+
+    Returns:
+        The standardised values [S, B], and what they were divided by [S].
+    """
+    centred = values - values.mean(-1, keepdim=True)
+    scale = torch.maximum(centred.square().mean(-1).sqrt(), least)
+    return centred / scale.clamp(min=1e-12).unsqueeze(-1), scale
+
+
+def policy_loss(log_prob: torch.Tensor, advantage: torch.Tensor, entropy: torch.Tensor, bonus: float) -> torch.Tensor:
+    """What has the policy gradient for its derivative, with the bonus for entropy: all [S, B], the result [S]."""
+    return -(log_prob * advantage + bonus * entropy).mean(-1)
+
+
+def check_task(task: Task) -> None:
+    """Raises ValueError unless observations can be encoded, and actions are Discrete or a Box with bounds."""
+    check_observation_space(task.observation_space)
+    space = task.action_space
+    if isinstance(space, gym.spaces.Discrete):
+        return
+    if not isinstance(space, gym.spaces.Box) or space.dtype is None or space.dtype.kind != "f":
+        raise ValueError(f"action space {space}; expected Discrete, or a Box of real numbers")
+    if not space.is_bounded():
+        raise ValueError(f"action space {space} has no bounds; expected a bounded Box: wrap it in RescaleAction")
+
+
+class Reinforce:
+    """Policies and baselines of all seeds, and the episodes that they are learning from."""
+
+    metric_names: tuple[str, ...] = (
+        "loss",
+        "entropy",
+        "kl",
+        "grad_norm",
+        "value_loss",
+        "explained",
+        "deviation",
+        "batch_steps",
+        "updates",
+    )
+
+    def __init__(
+        self, config: ReinforceConfig, task: Task, seeds: Sequence[np.random.SeedSequence], device: torch.device
+    ):
+        check_task(task)
+        self.config, self.task, self.device, self.seeds = config, task, device, len(seeds)
+        init, value_init, self._explore_streams = spawn_streams(seeds, 3, device)
+        self.encoder = Encoder(task.observation_space, self.seeds, device)
+        self.params: Params = self.encoder.init(init)
+        space = task.action_space
+        # The last layer begins small: every action is about as likely as another, whatever is seen.
+        sizes = (self.encoder.features, *config.hidden)
+        if isinstance(space, gym.spaces.Discrete):
+            self.params |= init_mlp(init, "policy", (*sizes, int(space.n)), last_scale=0.01)
+        else:
+            dimensions = int(np.prod(space.shape or ()))
+            self.params |= init_mlp(init, "policy", (*sizes, dimensions), last_scale=0.01)
+            self.params["log_std"] = torch.full((self.seeds, 1, dimensions), float(np.log(config.std_start))).to(device)
+        self.value_params: Params = {}
+        if config.baseline:
+            self.value_params = self.encoder.init(value_init) | init_mlp(value_init, "value", (*sizes, 1))
+            self.value = self._predicted  # there for those who ask an agent what it expects
+        self._adam, self._value_adam = SeedAdam(self.params, self.seeds), SeedAdam(self.value_params, self.seeds)
+        self.memory = EpisodeMemory(config.batch_episodes, config.episode_limit, task, self.seeds, device)
+        self._scale = torch.zeros(self.seeds, device=device)
+        """What each seed's advantages were last divided by."""
+        self.steps = 0
+        self._sampled: torch.Tensor | None = None
+        """The latest Gaussian sample [S, E, D]; what the environment got of it was clipped."""
+        self._figures = {name: np.zeros(self.seeds) for name in self.metric_names}
+        self._news = np.zeros(self.seeds, bool)
+        """Which seeds have learnt since somebody asked for figures."""
+
+    def policy(self, params: Params, encoder: Encoder, obs: torch.Tensor) -> torch.distributions.Distribution:
+        """The distribution of actions for observations [S, B, ...]."""
+        out = mlp(params, "policy", encoder(params, obs))  # [S, B, A] or [S, B, D]
+        if "log_std" not in params:
+            return torch.distributions.Categorical(logits=out, validate_args=False)
+        std = params["log_std"].clamp(*LOG_STD).exp().expand_as(out)
+        normal = torch.distributions.Normal(out, std, validate_args=False)
+        return torch.distributions.Independent(normal, 1, validate_args=False)
+
+    def _values(self, params: Params, encoder: Encoder, obs: torch.Tensor) -> torch.Tensor:
+        """What the baseline expects from observations on, [S, B, ...] -> [S, B]."""
+        return mlp(params, "value", encoder(params, obs)).squeeze(-1) * self._horizon
+
+    @property
+    def _horizon(self) -> float:
+        """Steps that a return is about: networks learn numbers of order one, so they tell returns in units of it."""
+        limit = self.config.episode_limit
+        return limit if self.config.gamma == 1 else min(limit, 1 / (1 - self.config.gamma))
+
+    def act(self, obs: NDArray[Any], first: NDArray[np.bool_], *, explore: bool) -> NDArray[Any]:
+        if explore:
+            self.update()  # the loop lets agents learn after they have acted; this step is to be the new policy's
+        with torch.no_grad():
+            policy = self.policy(self.params, self.encoder, torch.as_tensor(obs, device=self.device))
+            if isinstance(policy, torch.distributions.Categorical):
+                chosen = exploration.sample(policy.probs, self._explore_streams) if explore else policy.mode
+                return chosen.cpu().numpy() + int(self.task.action_space.start)  # pyright: ignore[reportAttributeAccessIssue]
+            chosen = policy.mean
+            if explore:
+                chosen = chosen + policy.stddev * self._explore_streams.normal(*chosen.shape[1:])
+                self._sampled = chosen
+            return self._scaled(chosen.cpu().numpy())
+
+    def _predicted(self, obs: NDArray[Any]) -> NDArray[np.floating]:
+        """Return that the baseline expects from observations on, [S, E, ...] -> [S, E]."""
+        with torch.no_grad():
+            return self._values(self.value_params, self.encoder, torch.as_tensor(obs, device=self.device)).cpu().numpy()
+
+    def observe(self, step: Step) -> None:
+        self.steps += step.reward.shape[1]
+        self.encoder.observe(torch.as_tensor(step.obs, device=self.device))
+        if isinstance(self.task.action_space, gym.spaces.Discrete):
+            action = torch.as_tensor(step.action - self.task.action_space.start, device=self.device)
+        elif self._sampled is not None:
+            action = self._sampled
+        else:  # somebody else has acted
+            action = torch.as_tensor(self._unscaled(step.action), dtype=torch.float32, device=self.device)
+        self._sampled = None
+        self.memory.add(step, action)
+
+    def update(self) -> None:
+        for seed in self.memory.full_seeds():
+            self._learn(seed)
+
+    def _learn(self, seed: int) -> None:
+        """One step of a seed's policy on its batch, and several of its baseline."""
+        config, batch, encoder = self.config, self.memory.take(seed), self._encoder_of(seed)
+        params, value_params = self._adam.of(seed), self._value_adam.of(seed)
+        with torch.no_grad():
+            value, last_value = torch.zeros_like(batch.reward), torch.zeros_like(batch.bootstrap)  # [T, M], [M]
+            if config.baseline:
+                value[batch.steps] = self._values(value_params, encoder, batch.obs)[0]
+                last_value = self._values(value_params, encoder, batch.last_obs)[0] * batch.bootstrap
+            found = advantages(batch.reward, value, last_value, batch.length, config.gamma, config.gae_lambda)
+            advantage, returns = found[batch.steps][None], (found + value)[batch.steps][None]  # [1, B]
+        policy = self.policy(params, encoder, batch.obs)
+        entropy = policy.entropy()
+        judged, scale = standardised(advantage, self._scale[seed : seed + 1] * config.scale_memory)
+        self._scale[seed] = scale
+        loss = policy_loss(policy.log_prob(batch.action), judged, entropy, config.entropy_bonus)
+        before = clone(params)
+        norm = self._adam.step(seed, params, loss, self.lr, config.max_grad_norm)
+        with torch.no_grad():
+            kl = torch.distributions.kl_divergence(policy, self.policy(params, encoder, batch.obs)).mean()
+            if kl > config.max_kl:  # near the old policy it grows as the square of the step
+                for name, tensor in params.items():
+                    tensor.copy_(before[name].lerp(tensor, float((config.max_kl / kl).sqrt())))
+        figures = {"loss": loss, "entropy": entropy.mean(), "kl": kl, "grad_norm": norm, "deviation": advantage.std()}
+        if config.baseline:
+            figures["explained"] = 1 - advantage.var() / returns.var().clamp(min=1e-12)
+        shares = -(-batch.obs.shape[1] // config.value_batch)  # each has steps of all episodes and all their times
+        for number in range(config.value_steps if config.baseline else 0):
+            share = slice(number % shares, None, shares)
+            error = (self._values(value_params, encoder, batch.obs[:, share]) - returns[:, share]) / self._horizon
+            value_loss = error.square().mean(-1)
+            self._value_adam.step(seed, value_params, value_loss, config.value_lr, config.max_grad_norm)
+            figures.setdefault("value_loss", value_loss)  # of what the advantages were taken from
+        for name, figure in figures.items():
+            self._figures[name][seed] = figure.item()
+        self._figures["batch_steps"][seed] = batch.obs.shape[1]
+        self._figures["updates"][seed] += 1
+        self._news[seed] = True
+
+    def _encoder_of(self, seed: int) -> Encoder:
+        """The encoder as one seed's batch needs it, with the statistics of that seed."""
+        encoder = Encoder(self.task.observation_space, 1, self.device)
+        state = self.encoder.state_dict()
+        encoder.load_state_dict(
+            {name: value[seed : seed + 1] if torch.is_tensor(value) else value for name, value in state.items()}
+        )
+        return encoder
+
+    def _scaled(self, action: NDArray[np.floating]) -> NDArray[Any]:
+        """From [-1, 1], beyond which it is clipped, to the bounds of the space: [S, E, D] -> [S, E, *action]."""
+        space = self.task.action_space
+        assert isinstance(space, gym.spaces.Box)
+        share = (action.reshape(*action.shape[:2], *space.shape).clip(-1, 1) + 1) / 2
+        return (space.low + share * (space.high - space.low)).clip(space.low, space.high).astype(space.dtype)
+
+    def _unscaled(self, action: NDArray[Any]) -> NDArray[np.floating]:
+        """Back again: [S, E, *action] -> [S, E, D]."""
+        space = self.task.action_space
+        assert isinstance(space, gym.spaces.Box)
+        return ((action - space.low) / (space.high - space.low) * 2 - 1).reshape(*action.shape[:2], -1)
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the policy now."""
+        c = self.config
+        return c.lr / (1 + self.steps / c.lr_half_steps) if c.lr_half_steps else c.lr
+
+    def metrics(self) -> dict[str, NDArray[np.floating]]:
+        """Figures of each seed's newest batch; none before every seed has had one."""
+        if not self._news.any() or not self._figures["updates"].all():
+            return {}
+        self._news[:] = False
+        return {name: figure.copy() for name, figure in self._figures.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "params": self.params,
+            "value_params": self.value_params,
+            "encoder": self.encoder.state_dict(),
+            "adam": self._adam.state_dict(),
+            "value_adam": self._value_adam.state_dict(),
+            "memory": self.memory.state_dict(),
+            "explore_streams": self._explore_streams.state_dict(),
+            "scale": self._scale,
+            "steps": self.steps,
+            "figures": dict(self._figures),
+            "news": self._news,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        load_params(self.params, state["params"])
+        load_params(self.value_params, state["value_params"])
+        self.encoder.load_state_dict(state["encoder"])
+        self._adam.load_state_dict(state["adam"])
+        self._value_adam.load_state_dict(state["value_adam"])
+        if "memory" in state:
+            self.memory.load_state_dict(state["memory"])
+        self._explore_streams.load_state_dict(state["explore_streams"])
+        self._scale = state["scale"].to(self.device).clone()
+        self.steps = int(state["steps"])
+        self._figures = {name: np.array(figure) for name, figure in state["figures"].items()}
+        self._news = np.array(state["news"])
+
+
+class SeedAdam:
+    """Adam (Kingma and Ba, 2015) that moves one seed at a time, since seeds fill their batches at different times.
+
+    Args:
+        params: stacked over seeds, moved in place.
+        seeds: S.
+    """
+
+    def __init__(self, params: Params, seeds: int):
+        self.params = params
+        self._mean = {name: torch.zeros_like(tensor) for name, tensor in params.items()}
+        self._square = {name: torch.zeros_like(tensor) for name, tensor in params.items()}
+        self._count = np.zeros(seeds, np.int64)
+
+    def of(self, seed: int) -> Params:
+        """One seed's slices of the parameters, [1, ...] each, to be differentiated by."""
+        return {name: tensor.detach()[seed : seed + 1].requires_grad_() for name, tensor in self.params.items()}
+
+    def step(self, seed: int, own: Params, loss: torch.Tensor, lr: float, max_norm: float) -> torch.Tensor:
+        """Moves one seed's slices down the gradient of their loss; returns the gradient's norm before clipping, [1]."""
+        for tensor in own.values():
+            tensor.grad = None
+        loss.sum().backward()
+        norm = clip_gradients(list(own.values()), max_norm)
+        self._count[seed] += 1
+        decay_mean, decay_square, count = 0.9, 0.999, int(self._count[seed])
+        with torch.no_grad():
+            for name, tensor in own.items():
+                assert tensor.grad is not None
+                mean, square = self._mean[name][seed : seed + 1], self._square[name][seed : seed + 1]
+                mean.lerp_(tensor.grad, 1 - decay_mean)
+                square.lerp_(tensor.grad.square(), 1 - decay_square)
+                scale = (square / (1 - decay_square**count)).sqrt() + 1e-8
+                tensor.addcdiv_(mean, scale, value=-lr / (1 - decay_mean**count))
+        return norm
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"mean": self._mean, "square": self._square, "count": self._count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        load_params(self._mean, state["mean"])
+        load_params(self._square, state["square"])
+        self._count = np.array(state["count"])
