@@ -58,9 +58,12 @@ story: $(VENV)/.run
 	for run in $(STORY); do $(BIN)/cartbot eval $$run --episodes 200 > $$run/eval.txt && $(BIN)/cartbot plot $$run || exit 1; done
 	$(BIN)/cartbot compare $(STORY) --out runs/story.png
 
-# What a step of CartPole3D costs; sonars against rays at 10,000 poses; 10 million random steps that must meet no wall.
+# What a step of CartPole3D costs, how alike its two worlds are, and the two renderers' pictures; sonars against rays at
+# 10,000 poses; 10 million random steps that must meet no wall.
 campaign: $(VENV)/.test
 	$(BIN)/python -m tests.campaigns.bullet_cost
+	$(BIN)/python -m tests.campaigns.worlds_campaign
+	$(BIN)/python -m tests.campaigns.renderer_campaign
 	$(BIN)/python -m tests.campaigns.drivebot_campaign
 
 # Every figure of speed, against its peer in the same run: ten minutes or so on two quiet cores.

@@ -57,7 +57,7 @@ class SB3:
         {SB3DQNConfig: check_discrete, SB3PPOConfig: check_either}.get(type(config), check_continuous)(task)
         self.config, self.task, self.seeds = config, task, len(seeds)
         self._first_action = int(task.action_space.start) if isinstance(task.action_space, gym.spaces.Discrete) else 0
-        self._gate = sb3_models.Gate(task.observation_space, self.seeds, encode=config.encode)
+        self._gate = sb3_models.Gate(task.observation_space, encode=config.encode)
         check_memory(config, self._gate.space, task, self.seeds)
         self._generators = sb3_state.Generators(self.seeds, device)
         self._encoders: list[Encoder] = []

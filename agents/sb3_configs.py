@@ -15,6 +15,7 @@ import numpy as np
 from agents.base import Task, check_bounds
 from agents.encoders import check_observation_space
 from agents.lazy import torch
+from agents.networks import check_widths
 from agents.replay import free_bytes
 
 
@@ -27,13 +28,12 @@ class SB3Config:
     hidden: tuple[int, ...] = (128, 128)
     """Units of each hidden layer, of actor and critic alike; Stable-Baselines3's own are 64 or 256 wide."""
     encode: bool = True
-    """Give it the features that our own agents see: poses as places and rates, other numbers standardised. Images go
-    through the library's convolutional network either way."""
+    """Give it the features that our own agents see: poses as places and rates; these and other numbers standardised.
+    Images go through the library's convolutional network either way."""
 
     def __post_init__(self) -> None:
         check_bounds(self, gamma=(0, 1))
-        if not self.hidden or not all(isinstance(width, int) and 1 <= width <= 65_536 for width in self.hidden):
-            raise ValueError(f"hidden is {self.hidden!r}; expected widths in [1, 65536]")
+        check_widths(self.hidden)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,12 +29,11 @@ class Gate:
 
     Args:
         space: of one observation of the environment.
-        seeds: S.
-        encode: whether poses become features and other numbers are to be standardised.
+        encode: whether poses become features, and these and other numbers are to be standardised.
     """
 
-    def __init__(self, space: gym.Space[Any], seeds: int, *, encode: bool):
-        encoder = Encoder(space, seeds, torch.device("cpu"))
+    def __init__(self, space: gym.Space[Any], *, encode: bool):
+        encoder = Encoder(space, 1, torch.device("cpu"))
         self._encoder = encoder if encode and encoder.kind == "poses" else None
         self._image = is_image_space(space)
         self._start = int(space.start) if isinstance(space, gym.spaces.Discrete) else 0
@@ -43,7 +42,7 @@ class Gate:
         self.space = space
         """What passes, as a space."""
         if self._encoder:
-            self.space = gym.spaces.Box(-np.inf, np.inf, (encoder.features,), np.float32)
+            self.space = encoder.kept_space
         elif self._image:
             self.space = VecTransposeImage.transpose_space(space)  # pyright: ignore[reportArgumentType]
         elif isinstance(space, gym.spaces.Discrete):

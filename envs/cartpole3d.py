@@ -134,10 +134,10 @@ class CartPole3D(gym.Env[NDArray[Any], Any]):
             raise gym.error.ResetNeeded("the episode has ended, or none has begun: call reset() before step()")
         config = self.config
         self._action = self._direction(action)
-        x, y = (self._action * config.action_force).tolist()
+        x, y = self._action.tolist()
         pixels = []
         for repeat in range(config.repeats):
-            self._world.push((x, y), config.steps_per_repeat)
+            self._world.push((x * config.action_force, y * config.action_force), config.steps_per_repeat)
             self._world.write_poses(self._poses[repeat])
             if config.observation == "pixels" and self._renderer is None:
                 pixels.append(self._photograph())
@@ -150,7 +150,8 @@ class CartPole3D(gym.Env[NDArray[Any], Any]):
         terminated = has_fallen(pole[0], pole[1], roll, pitch, config.position_limit, config.tilt_limit)
         truncated = not terminated and self._steps >= config.max_steps
         self._ended = terminated or truncated
-        reward = step_reward(roll, pitch, math.hypot(*self._action), terminated, *config.rewarded)
+        effort = math.sqrt(x * x + y * y)
+        reward = step_reward(roll, pitch, effort, terminated, *config.rewarded)
         self._trail.append(latest.copy())
         info: dict[str, Any] = {}
         if self._ended:

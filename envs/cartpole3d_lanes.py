@@ -22,6 +22,7 @@ from envs.lanes_contacts import (
     AXIS_ROWS,
     FACE_ROWS,
     find_between,
+    find_near,
     find_on_floor,
     find_on_top,
     separating_axis,
@@ -180,12 +181,18 @@ def advance(bodies: Any, manifolds: Any, forces: Any, first: int, last: int, ste
         np.zeros(PLACE_ROWS * WIDTH, kind),
     )
     found, aside = np.zeros(row.FOUND_ROWS * WIDTH, kind), np.zeros(WIDTH, kind)
+    near = np.zeros(WIDTH, kind)
     rows = (
         np.zeros(FLOOR_ROWS * WIDTH, kind),
         np.zeros(FLOOR_ROWS * WIDTH, kind),
         np.zeros(CONTACT_ROWS * WIDTH, kind),
     )
-    changes = np.zeros(6 * WIDTH, kind), np.zeros(6 * WIDTH, kind), np.zeros(FLAG_ROWS * WIDTH, kind)
+    changes = (
+        np.zeros(6 * WIDTH, kind),
+        np.zeros(6 * WIDTH, kind),
+        np.zeros(FLAG_ROWS * WIDTH, kind),
+        np.zeros(FLAG_ROWS * WIDTH, kind),
+    )
     for group in range(first, last):
         cart, pole, force = bodies[group, 0], bodies[group, 1], forces[group]
         cart_floor, cart_pole, pole_floor = manifolds[group, 0], manifolds[group, 1], manifolds[group, 2]
@@ -206,9 +213,10 @@ def advance(bodies: Any, manifolds: Any, forces: Any, first: int, last: int, ste
                 find_on_floor(pole, _HALF_POLE, FLOOR, face, found)
                 remember(pole_floor, ground, pole, found, POLE_REACH, place)
                 refresh(pole_floor, ground, pole, POLE_REACH)
+            find_near(cart, _HALF_CART, pole, _HALF_POLE, near)
             _accelerate(cart, _CART_INERTIA, _CART_INVERSE, _INVERSE_MASSES[0], force)
             _accelerate(pole, _POLE_INERTIA, _POLE_INVERSE, _INVERSE_MASSES[1], no_force)
-            solve(cart_floor, cart_pole, pole_floor, cart, pole, _INVERSE_MASSES, _FRICTIONS, rows, changes)
+            solve(cart_floor, cart_pole, pole_floor, cart, pole, near, _INVERSE_MASSES, _FRICTIONS, rows, changes)
             _move(cart)
             _move(pole)
 

@@ -27,7 +27,7 @@ from envs.cartpole3d_task import (
     roll_pitch,
     step_reward,
 )
-from envs.compiled import compiled
+from envs.compiled import exact
 from envs.keywords import config_from
 from envs.lanes import WIDTH
 from envs.native import NativeVectorEnv, discrete_actions
@@ -37,11 +37,11 @@ THREAD_COLUMNS = 4 * WIDTH
 TRAIL = 1000
 """Places of the pole that a picture shows."""
 
-_roll_pitch, _has_fallen = compiled(roll_pitch), compiled(has_fallen)
-_is_off_cart, _step_reward = compiled(is_off_cart), compiled(step_reward)
+_roll_pitch, _has_fallen = exact(roll_pitch), exact(has_fallen)
+_is_off_cart, _step_reward = exact(is_off_cart), exact(step_reward)
 
 
-@compiled
+@exact
 def _judge(
     poses: Any,
     efforts: Any,
@@ -55,10 +55,11 @@ def _judge(
 ) -> None:
     """What a step earned and whether it ended in a fall, from the latest poses [N, 2, 7]."""
     for column in range(len(poses)):
-        cart, pole = poses[column, 0], poses[column, 1]
-        roll, pitch = _roll_pitch(float(pole[3]), float(pole[4]), float(pole[5]), float(pole[6]))
-        fallen[column] = _has_fallen(float(pole[0]), float(pole[1]), roll, pitch, position_limit, tilt_limit)
-        off_cart[column] = _is_off_cart(float(cart[2]), float(pole[2]))
+        # In double precision, as the scalar environment judges: `float` would leave them what they are.
+        cart, pole = poses[column, 0].astype(np.float64), poses[column, 1].astype(np.float64)
+        roll, pitch = _roll_pitch(pole[3], pole[4], pole[5], pole[6])
+        fallen[column] = _has_fallen(pole[0], pole[1], roll, pitch, position_limit, tilt_limit)
+        off_cart[column] = _is_off_cart(cart[2], pole[2])
         reward[column] = _step_reward(roll, pitch, efforts[column], fallen[column], for_angle, for_action)
 
 
@@ -166,7 +167,7 @@ class BatchedCartPole3D(NativeVectorEnv):
         for repeat in range(config.repeats):
             self._world.push(force, config.steps_per_repeat)
             self._world.write_poses(self.poses[:, repeat], active)
-        reward, efforts = np.zeros(self.num_envs), np.hypot(directions[:, 0], directions[:, 1])
+        reward, efforts = np.zeros(self.num_envs), np.sqrt(np.square(directions).sum(-1))
         fallen, off_cart = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
         latest = self.poses[:, -1]
         _judge(latest, efforts, config.position_limit, config.tilt_limit, *config.rewarded, reward, fallen, off_cart)

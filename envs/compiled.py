@@ -39,14 +39,19 @@ def inlined(function: Any) -> Any:
     return _compiled(function, {"contract", "nsz"}, forceinline=True)
 
 
+def exact(function: Any) -> Any:
+    """As `compiled`, with every operation rounded as Python rounds it."""
+    return _compiled(function, set())
+
+
 def approximate(function: Any) -> Any:
     """As `inlined`, and quotients and roots may be off in the last bit: several times faster."""
     return _compiled(function, True, forceinline=True)
 
 
-def _compiled(function: Any, fastmath: Any, **options: Any) -> Any:
+def _compiled(function: Any, fastmath: bool | set[str], **options: Any) -> Any:
     before, _config.CACHE_DIR = _config.CACHE_DIR, str(_HERE / "__pycache__" / f"compiled-{_FINGERPRINT}")
     try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=fastmath, **options)(function)
+        return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=fastmath or False, **options)(function)
     finally:
         _config.CACHE_DIR = before

@@ -20,6 +20,8 @@ FUDGE_EDGES = np.float32(1.05)
 FUDGE_PARALLEL = np.float32(1e-5)
 """Keeps products of nearly parallel edges from separating boxes."""
 TINY = np.float32(1e-7)
+NEAR = np.float32(0.04)
+"""Bodies as near as this along x, y and z (m) are solved for together, whether they touch or not."""
 
 # Rows of an incident face: its centre and the vectors to the middles of two of its edges.
 _CX, _CY, _CZ, _EX, _EY, _EZ, _GX, _GY, _GZ = (np.uintp(WIDTH * number) for number in range(9))
@@ -193,6 +195,22 @@ def separating_axis(a: Any, half_a: Any, b: Any, half_b: Any, axis: Any) -> None
         axis[_CODE + i] = ZERO if apart else code
         axis[_FLIP + i] = flip
         axis[_GAP + i] = s
+
+
+@compiled
+def find_near(a: Any, half_a: Any, b: Any, half_b: Any, near: Any) -> None:
+    """Marks lanes where the upright boxes around A and B overlap, grown by what counts as near: Bullet's islands."""
+    for i in range(LANES):
+        x = abs(a[row.X + i] - b[row.X + i])
+        y = abs(a[row.Y + i] - b[row.Y + i])
+        z = abs(a[row.Z + i] - b[row.Z + i])
+        wide = abs(a[row.R00 + i]) * half_a[0] + abs(a[row.R01 + i]) * half_a[1] + abs(a[row.R02 + i]) * half_a[2]
+        wide += abs(b[row.R00 + i]) * half_b[0] + abs(b[row.R01 + i]) * half_b[1] + abs(b[row.R02 + i]) * half_b[2]
+        deep = abs(a[row.R10 + i]) * half_a[0] + abs(a[row.R11 + i]) * half_a[1] + abs(a[row.R12 + i]) * half_a[2]
+        deep += abs(b[row.R10 + i]) * half_b[0] + abs(b[row.R11 + i]) * half_b[1] + abs(b[row.R12 + i]) * half_b[2]
+        high = abs(a[row.R20 + i]) * half_a[0] + abs(a[row.R21 + i]) * half_a[1] + abs(a[row.R22 + i]) * half_a[2]
+        high += abs(b[row.R20 + i]) * half_b[0] + abs(b[row.R21 + i]) * half_b[1] + abs(b[row.R22 + i]) * half_b[2]
+        near[i] = ONE if (x < wide + NEAR) & (y < deep + NEAR) & (z < high + NEAR) else ZERO
 
 
 @compiled

@@ -50,7 +50,7 @@ _ROW = np.uintp(21 * WIDTH)
 _CONTACT = np.uintp(3 * 21 * WIDTH)
 CONTACT_ROWS = 4 * 3 * 21
 
-# The square of the largest change of a velocity in this iteration, and 1 where a lane converged before.
+# The square of the largest change of a velocity in this iteration, and 1 where a body converged before.
 _WORST, _DONE = np.uintp(0), np.uintp(WIDTH)
 FLAG_ROWS = 2
 
@@ -350,14 +350,41 @@ def _rub_together(
 
 
 @compiled
-def _finish(change: Any, body: Any, flags: Any, last: Any) -> None:
-    """Gives a body its new velocity in lanes that have converged now, or in all that are left."""
-    for number in range(CHANGE_ROWS):
-        offset = number * LANES
+def _share(flags: Any, others: Any, near: Any) -> None:
+    """Where two bodies are near each other, neither has converged before both have."""
+    for i in range(LANES):
+        mine, other = flags[_WORST + i], others[_WORST + i]
+        both = max(mine, other)
+        flags[_WORST + i] = both if near[i] > ZERO else mine
+        others[_WORST + i] = both if near[i] > ZERO else other
+
+
+@compiled
+def _finish(change: Any, body: Any, flags: Any, last: bool) -> Any:
+    """Gives a body its new velocity in lanes where it has converged now, or in all that are left.
+
+    Returns in how many it has not.
+    """
+    newly, left = 0, 0
+    for i in range(LANES):
+        open_yet, worst = flags[_DONE + i] == ZERO, flags[_WORST + i]
+        newly += 1 if open_yet & (worst <= CONVERGED) else 0
+        left += 1 if open_yet & (worst > CONVERGED) else 0
+    if newly > 0 or last:
+        for number in range(CHANGE_ROWS):
+            _take(change, body, flags, number * LANES, last)
         for i in range(LANES):
-            now = (flags[_DONE + i] == ZERO) & ((flags[_WORST + i] <= CONVERGED) | last)
-            before, after = body[row.VX + offset + i], change[offset + i]
-            body[row.VX + offset + i] = before + (after if now else ZERO)
+            done = flags[_DONE + i]
+            flags[_DONE + i] = ONE if flags[_WORST + i] <= CONVERGED else done
+    return left
+
+
+@compiled
+def _take(change: Any, body: Any, flags: Any, offset: Any, last: bool) -> None:
+    for i in range(LANES):
+        now = (flags[_DONE + i] == ZERO) & ((flags[_WORST + i] <= CONVERGED) | last)
+        before, after = body[row.VX + offset + i], change[offset + i]
+        body[row.VX + offset + i] = before + (after if now else ZERO)
 
 
 @compiled
@@ -376,6 +403,7 @@ def solve(
     pole_floor: Any,
     cart: Any,
     pole: Any,
+    near: Any,
     inverse_masses: Any,
     frictions: Any,
     rows: Any,
@@ -386,10 +414,11 @@ def solve(
     Args:
         cart_floor, cart_pole, pole_floor: manifolds.
         cart, pole: bodies; their velocities are those after all forces but these.
+        near: 1 in lanes where the bodies are solved for together, [lanes].
         inverse_masses: of cart and pole, 1/kg.
         frictions: coefficients of cart and pole on the floor, and of pole on cart.
         rows: scratch for the rows of the three manifolds.
-        changes: scratch for the changes of velocity of cart and pole, and for flags.
+        changes: scratch for the changes of velocity of cart and pole, and for flags of each.
     """
     cart_rows, pole_rows, both_rows = rows
     cart_inverse, pole_inverse = inverse_masses[0], inverse_masses[1]
@@ -397,41 +426,32 @@ def solve(
     carts, poles, both = _most(cart_floor), _most(pole_floor), _most(cart_pole)
     if carts > 0:
         prepare_floor(cart_floor, cart, cart_inverse, cart_rows)
-    if both > 0:
-        prepare_contacts(cart_pole, both, cart, pole, cart_inverse, pole_inverse, both_rows)
     if poles > 0:
         prepare_floor(pole_floor, pole, pole_inverse, pole_rows)
-    of_cart, of_pole, flags = changes
+    if both > 0:
+        prepare_contacts(cart_pole, both, cart, pole, cart_inverse, pole_inverse, both_rows)
+    of_cart, of_pole, flags, pole_flags = changes
     for i in range(CHANGE_ROWS * LANES):
         of_cart[i] = of_pole[i] = ZERO
     for i in range(LANES):
-        flags[_DONE + i] = ZERO
+        flags[_DONE + i] = pole_flags[_DONE + i] = ZERO
     for iteration in range(ITERATIONS):
         for i in range(LANES):
-            flags[_WORST + i] = ZERO
+            flags[_WORST + i] = pole_flags[_WORST + i] = ZERO
         if carts > 0:
             _push_off_floor(cart_rows, of_cart, flags, cart_inverse)
+        if poles > 0:
+            _push_off_floor(pole_rows, of_pole, pole_flags, pole_inverse)
         for k in range(both):
             _push_apart(both_rows, k * _CONTACT, of_cart, of_pole, flags, cart_inverse, pole_inverse)
-        if poles > 0:
-            _push_off_floor(pole_rows, of_pole, flags, pole_inverse)
         if carts > 0:
             _rub_on_floor(cart_rows, of_cart, flags, cart_inverse, floor_friction)
+        if poles > 0:
+            _rub_on_floor(pole_rows, of_pole, pole_flags, pole_inverse, floor_friction)
         for k in range(both):
             _rub_together(both_rows, k * _CONTACT, of_cart, of_pole, flags, cart_inverse, pole_inverse, cart_friction)
-        if poles > 0:
-            _rub_on_floor(pole_rows, of_pole, flags, pole_inverse, floor_friction)
+        _share(flags, pole_flags, near)
         last = iteration == ITERATIONS - 1
-        newly, left = 0, 0
-        for i in range(LANES):
-            open_yet = flags[_DONE + i] == ZERO
-            newly += 1 if open_yet & (flags[_WORST + i] <= CONVERGED) else 0
-            left += 1 if open_yet & (flags[_WORST + i] > CONVERGED) else 0
-        if newly > 0 or last:
-            _finish(of_cart, cart, flags, last)
-            _finish(of_pole, pole, flags, last)
-            for i in range(LANES):
-                done = flags[_DONE + i]
-                flags[_DONE + i] = ONE if flags[_WORST + i] <= CONVERGED else done
+        left = _finish(of_cart, cart, flags, last) + _finish(of_pole, pole, pole_flags, last)
         if left == 0:
             break

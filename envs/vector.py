@@ -113,6 +113,10 @@ class _Columns:
         return action.copy() if action.shape else action.item()
 
 
+START_TIMEOUT = 60.0
+"""Seconds that worker processes have at least to start: they import what their environments need."""
+
+
 class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
     """`num_envs` copies of a registered environment, divided over worker processes.
 
@@ -192,7 +196,7 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         share = np.array_split(np.arange(num_envs), max(workers, 1))
         for columns in share[:workers]:
             self._workers.append(_Worker(context, (env_id, kwargs, int(columns[0]), len(columns), buffers)))
-        self._gather()
+        self._gather(max(START_TIMEOUT, timeout))
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -296,16 +300,17 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         except Exception as error:
             raise WorkerError(f"the environment failed: {type(error).__name__}: {error}") from error
 
-    def _gather(self) -> dict[int, Any]:
+    def _gather(self, timeout: float | None = None) -> dict[int, Any]:
         """One answer of every worker, merged."""
         merged: dict[int, Any] = {}
-        deadline = time.monotonic() + self.timeout
+        timeout = self.timeout if timeout is None else timeout
+        deadline = time.monotonic() + timeout
         waiting = {worker.connection: worker for worker in self._workers}
         try:
             while waiting:
                 ready = wait(list(waiting), timeout=max(0.0, deadline - time.monotonic()))
                 if not ready:
-                    raise WorkerError(f"a worker process has not answered for {self.timeout:g} s")
+                    raise WorkerError(f"a worker process has not answered for {timeout:g} s")
                 for connection in ready:
                     merged.update(waiting.pop(connection).receive())  # pyright: ignore[reportArgumentType, reportCallIssue]
         except WorkerError:

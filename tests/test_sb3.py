@@ -206,6 +206,12 @@ def test_poses_are_the_features_of_our_own_agents():
     for seed in range(3):
         np.testing.assert_array_equal(agent.learners[seed].buffer.observations[0], expected[seed])
         np.testing.assert_array_equal(plain.learners[seed].buffer.observations[0], step.obs[seed])
+    encoder = Encoder(POSES, 3, CPU)
+    encoder.observe(torch.from_numpy(step.obs))
+    standard = encoder({}, torch.from_numpy(step.obs))
+    for seed in range(3):
+        extract = agent.learners[seed].model.q_net.features_extractor
+        torch.testing.assert_close(extract(torch.from_numpy(expected[seed])), standard[seed])
 
 
 def test_numbers_are_standardised_in_every_network_by_what_the_seed_has_seen():

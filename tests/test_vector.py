@@ -34,15 +34,23 @@ def rollout(venv: Any, steps: int, actions: np.ndarray) -> list[np.ndarray]:
     return seen
 
 
-@pytest.mark.parametrize(("env_id", "workers"), [("CartPole3D-v0", 2), ("CartPole-v1", 2), ("CartPole-v1", 0)])
-def test_columns_are_scalar_environments_to_the_bit(env_id: str, workers: int):
-    if env_id.startswith("CartPole3D"):
+@pytest.mark.parametrize(
+    ("env_id", "workers", "keywords"),
+    [
+        ("CartPole3D-v0", 2, {}),
+        ("CartPole3D-v0", 2, {"world": "batched"}),
+        ("CartPole-v1", 2, {}),
+        ("CartPole-v1", 0, {}),
+    ],
+)
+def test_columns_are_scalar_environments_to_the_bit(env_id: str, workers: int, keywords: dict[str, Any]):
+    if env_id.startswith("CartPole3D") and not keywords:
         pytest.importorskip("pybullet")
     columns, steps = 3, 25
-    venv = make_vector(env_id, columns, workers=workers)
+    venv = make_vector(env_id, columns, workers=workers, kwargs=keywords)
     actions = np.random.default_rng(0).integers(2, size=(steps, columns))
     seen = iter(rollout(venv, steps, actions))
-    envs = [gym.make(env_id).unwrapped for _ in range(columns)]
+    envs: list[Any] = [gym.make(env_id, **keywords).unwrapped for _ in range(columns)]
     current = np.stack([env.reset(seed=column)[0] for column, env in enumerate(envs)])
     np.testing.assert_array_equal(next(seen), current)
     for step in range(steps):
@@ -61,6 +69,8 @@ def test_columns_are_scalar_environments_to_the_bit(env_id: str, workers: int):
 def test_the_state_of_columns_is_brought_back_by_playing_it_again():
     pytest.importorskip("pybullet")
     actions = np.random.default_rng(1).integers(5, size=(12, 4))
+    venv: Any
+    other: Any
     venv, other = (make_vector("CartPole3D-v0", 4, workers=workers) for workers in (2, 0))
     rollout(venv, 9, actions)
     np.testing.assert_array_equal(other.load_state_dict(venv.state_dict()), venv._shared.obs)
@@ -73,7 +83,7 @@ def test_the_state_of_columns_is_brought_back_by_playing_it_again():
 
 def test_gymnasium_finds_the_vector_form_and_it_resets_by_mask():
     pytest.importorskip("pybullet")
-    venv = gym.make_vec("CartPole3DContinuous-v0", num_envs=3, workers=0, max_steps=1)
+    venv: Any = gym.make_vec("CartPole3DContinuous-v0", num_envs=3, workers=0, max_steps=1)
     assert venv.metadata["autoreset_mode"] is AutoresetMode.DISABLED
     assert venv.observation_space.shape == (3, 2, 2, 7) and venv.action_space.shape == (3, 2)
     start, info = venv.reset(seed=7)
@@ -94,7 +104,7 @@ def test_gymnasium_finds_the_vector_form_and_it_resets_by_mask():
     ("mask", "seed"), [(np.zeros(2, bool), None), (np.ones(3, bool), None), (np.ones(2), None), (None, [1, 2, 3])]
 )
 def test_bad_resets_are_refused(mask: Any, seed: Any):
-    venv = make_vector("CartPole-v1", 2)
+    venv: Any = make_vector("CartPole-v1", 2)
     with pytest.raises(ValueError, match="expected"):
         venv.reset(seed=seed, options=None if mask is None else {"reset_mask": mask})
     venv.close()

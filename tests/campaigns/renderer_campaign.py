@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.cartpole3d import CAMERA_EYES, CAMERA_TARGET
+from envs.bullet import BulletCartPole
 from envs.cartpole3d_pixels import PixelRenderer
-from envs.cartpole3d_task import BODIES, POSE, BulletCartPole
+from envs.cartpole3d_task import BODIES, CAMERA_EYES, CAMERA_TARGET, POSE
 
 Poses = NDArray[np.float64]  # [N, 2, 7]
 
