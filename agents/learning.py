@@ -1,4 +1,4 @@
-"""What every gradient-based agent needs beside its rule: an optimiser with a plain state, and averages of figures."""
+"""What every gradient-based agent needs beside its rule: an optimiser with a plain state, averages, a compiler."""
 
 from __future__ import annotations
 
@@ -130,4 +130,5 @@ def compiled(update: Callable[..., Any], device: torch.device) -> Callable[..., 
 def compile_whole(update: Callable[..., Any], backend: str = "inductor") -> Callable[..., Any]:
     """`update` compiled in one piece, its gradients included; it is an error if that cannot be done."""
     torch._dynamo.config.trace_autograd_ops = True
+    torch._dynamo.config.recompile_limit = 64  # programs of one function, which all agents of a process share
     return torch.compile(update, backend=backend, fullgraph=True, dynamic=False)

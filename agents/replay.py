@@ -146,8 +146,10 @@ class ReplayMemory:
 
     def batches(self, count: int, batch_size: int, gamma: float, n_step: int, streams: SeedStreams) -> Iterator[Batch]:
         """`count` batches, as `sample` draws them; to be used up before the memory changes."""
+        # A compiled program is made for one shape and stride, so it gets batches as they are drawn one by one.
+        at_once = DRAWN_AT_ONCE if self.device.type == "cpu" else 1
         while count > 0:
-            drawn = min(count, DRAWN_AT_ONCE)
+            drawn = min(count, at_once)
             yield from self.sample(drawn * batch_size, gamma, n_step, streams).split(batch_size)
             count -= drawn
 

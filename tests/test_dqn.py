@@ -9,7 +9,7 @@ from envs.vector import make_vector
 from eval.evaluation import play
 from eval.loop import EvaluationSeeds, Interaction, training_seeds
 from eval.tasks import describe_task
-from tests.helpers import build_agent, make_step, vector_task
+from tests.helpers import build_agent, make_step, random_step, vector_task
 
 
 def test_td_target_is_cut_by_termination_only():
@@ -47,6 +47,20 @@ def test_truncation_still_bootstraps_on_a_chain_with_known_values(options: dict[
         agent.update()
     q = agent.value(np.array([[zero, one]], np.float32))  # pyright: ignore[reportAttributeAccessIssue]
     np.testing.assert_allclose(q, [[2.0, 2.0]], atol=1e-3)
+
+
+def test_without_a_memory_a_restored_agent_learns_from_the_step_before():
+    """A checkpoint is written between a step and the update that it gives rise to."""
+    task = vector_task(envs=3)
+    whole, fresh = (build_agent("dqn", task, 2, memory_size=0, n_step=1, learning_starts=0) for _ in range(2))
+    step = random_step(task, 2, np.random.default_rng(0))
+    whole.observe(step)
+    fresh.load_state_dict(whole.state_dict())
+    for agent in (whole, fresh):
+        agent.update()
+    assert fresh.updates == whole.updates == 1  # pyright: ignore[reportAttributeAccessIssue]
+    for name, tensor in whole.state_dict()["params"].items():
+        assert torch.equal(fresh.state_dict()["params"][name], tensor)
 
 
 def test_updates_keep_a_fixed_schedule():

@@ -1,5 +1,7 @@
 """Features of observations."""
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -51,6 +53,27 @@ def test_images_become_the_features_that_were_announced():
     assert out.shape == (2, 3, encoder.features)
     alone = encoder(params, torch.cat([obs[:1], torch.zeros_like(obs[1:])]))
     torch.testing.assert_close(alone[0], out[0])  # the other seed's picture plays no part
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        gym.spaces.Box(-9, 9, (3, 2, 7), np.float32),
+        gym.spaces.Box(-9, 9, (4,), np.float64),
+        gym.spaces.Discrete(4, start=2),
+        gym.spaces.Box(0, 255, (40, 38, 3), np.uint8),
+    ],
+)
+def test_the_way_to_features_may_be_gone_in_parts(space: gym.Space[Any]):
+    """A memory keeps what `observe` and `prepare` give; going on from there ends where the whole way does."""
+    encoder = Encoder(space, 2, CPU)
+    params = encoder.init(SeedStreams(seeds_of(2), CPU))
+    space.seed(0)
+    obs = torch.as_tensor(np.array([[space.sample() for _ in range(5)] for _ in range(2)]))  # [S=2, B=5, ...]
+    kept = encoder.observe(obs)
+    assert kept.shape == (2, 5, *(encoder.kept_space.shape or ()))
+    assert torch.equal(kept, encoder.prepare(obs))
+    assert torch.equal(encoder.convolve(params, encoder.standardise(kept)), encoder(params, obs))
 
 
 def test_spaces_that_cannot_be_encoded_are_refused():

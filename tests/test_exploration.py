@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.exploration import epsilon_greedy, greedy, rho_probabilities, sample
-from agents.schedules import ramp
+from agents.exploration import Explorer, epsilon_greedy, greedy, rho_probabilities, sample
+from agents.schedules import halving, ramp
 from agents.streams import SeedStreams
 from tests.helpers import CPU, seeds_of
 
@@ -44,3 +44,28 @@ def test_sampling_follows_the_probabilities():
 )
 def test_ramp_waits_then_goes_straight(step: int, expected: float):
     assert ramp(step, 1.0, 0.0, 200, burn_in=100) == expected
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, 0.6), (200, 0.3), (400, 0.2), (600, 0.15)])
+def test_halving_goes_as_one_over_time(step: int, expected: float):
+    assert halving(step, 0.6, 200) == pytest.approx(expected)
+    assert halving(step, 0.6, 0) == 0.6
+
+
+def test_an_explorer_explores_less_and_less():
+    q = torch.zeros(2, 20_000, 5)
+    q[..., 3] = 1.0
+    explorer = Explorer("epsilon", 1.0, 0.2, burn_in=10, ramp_steps=40, streams=SeedStreams(seeds_of(2), CPU))
+    for step, epsilon in ((0, 1.0), (30, 0.6), (1000, 0.2)):
+        assert explorer.amount(step) == pytest.approx(epsilon)
+        share = (explorer.choose(q, step) == 3).float().mean(1)
+        torch.testing.assert_close(share, torch.full((2,), 1 - epsilon + epsilon / 5), atol=0.015, rtol=0)
+
+
+def test_an_explorer_by_rho_chooses_by_a_power_of_the_value():
+    q = torch.tensor([0.0, 1.0, 2.0]).expand(1, 50_000, 3)
+    explorer = Explorer("rho", 0.0, 2.0, burn_in=0, ramp_steps=10, streams=SeedStreams(seeds_of(1), CPU))
+    for step, rho in ((0, 0.0), (5, 1.0), (10, 2.0)):
+        expected = np.array([0.01, 0.51, 1.01]) ** rho
+        shares = np.bincount(explorer.choose(q, step)[0].numpy(), minlength=3) / 50_000
+        np.testing.assert_allclose(shares, expected / expected.sum(), atol=0.01)

@@ -1,8 +1,9 @@
 """Stacked networks, and the parts that must not mix seeds."""
 
+import pytest
 import torch
 
-from agents.networks import blend, clip_gradients, clone, conv, init_conv, init_mlp, mlp
+from agents.networks import blend, check_widths, clip, clip_gradients, clone, conv, init_conv, init_mlp, mlp
 from agents.streams import SeedStreams
 from tests.helpers import CPU, seeds_of
 
@@ -46,3 +47,16 @@ def test_blend_moves_by_tau_and_a_clone_shares_nothing():
     blend(target, source, 0.25)
     assert torch.equal(target["w"], torch.full((2, 3), 0.25))
     assert torch.equal(source["w"], torch.ones(2, 3))
+
+
+def test_no_gradient_is_not_clipped():
+    gradient = torch.zeros(2, 3)
+    assert clip([gradient], limit=1.0).tolist() == [0.0, 0.0]
+    assert torch.equal(gradient, torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("widths", [(), (0,), (8, 70_000), (8.0,)])
+def test_absurd_widths_are_refused(widths: tuple[int, ...]):
+    check_widths((8, 16))
+    with pytest.raises(ValueError, match="expected widths in"):
+        check_widths(widths)

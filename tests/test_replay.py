@@ -99,6 +99,29 @@ def test_seeds_draw_from_their_own_columns():
         assert set((sample.obs[seed, :, 0] // 100).int().tolist()) == {2 * seed, 2 * seed + 1}
 
 
+def test_batches_are_parts_of_one_draw():
+    memory = memory_of(size=20)
+    walk(memory, {3: "truncated", 9: "terminated"}, 31)
+    whole = memory.sample(3 * 5, 0.5, 2, SeedStreams(seeds_of(1), CPU))
+    batches = list(memory.batches(3, 5, 0.5, 2, SeedStreams(seeds_of(1), CPU)))
+    assert [batch.obs.shape for batch in batches] == [(1, 5, 1)] * 3
+    for name in ("obs", "action", "reward", "next_obs", "bootstrap", "weight"):
+        assert torch.equal(torch.cat([getattr(batch, name) for batch in batches], 1), getattr(whole, name))
+
+
+@pytest.mark.parametrize("count", [-1, 0, 1, 8, 19])
+def test_as_many_batches_come_as_are_asked_for(count: int):
+    memory = memory_of()
+    walk(memory, {}, 4)
+    assert len(list(memory.batches(count, 5, 0.5, 1, SeedStreams(seeds_of(1), CPU)))) == max(0, count)
+
+
+def test_observations_are_kept_as_they_were_prepared():
+    memory = ReplayMemory(100, BOX, ACTIONS, 1, 1, CPU, lambda obs: -10 * obs.float())
+    walk(memory, {1: "truncated"}, 4)
+    assert drawn(memory, 1) == {0.0: (0.0, 0.5, -10.0), -10.0: (1.0, 0.5, -20.0), -1000.0: (2.0, 0.5, -1010.0)}
+
+
 def test_images_stay_bytes():
     space = gym.spaces.Box(0, 255, (4, 5, 6), np.uint8)
     memory = memory_of(space=space)

@@ -19,6 +19,17 @@ def test_draws_do_not_depend_on_how_they_are_cut():
     assert torch.equal(whole.uniform(10), torch.cat([pieces.uniform(4), pieces.uniform(6)], 1))
 
 
+def test_draws_do_not_depend_on_how_many_are_hashed_ahead(monkeypatch: pytest.MonkeyPatch):
+    whole, pieces = SeedStreams(seeds_of(2), CPU), SeedStreams(seeds_of(2), CPU)
+    expected = whole.bits(60)
+    monkeypatch.setattr("agents.streams.AHEAD", 2 * 16)  # of which 16 for each seed
+    found = [pieces.bits(*shape) for shape in ((5,), (2, 3), (0,), (7,), (40,), (2,))]
+    assert [part.shape[1:] for part in found[:2]] == [(5,), (2, 3)]
+    assert torch.equal(torch.cat([part.flatten(1) for part in found], 1), expected)
+    pieces.counter = 3  # back, or anywhere
+    assert torch.equal(pieces.bits(4), expected[:, 3:7])
+
+
 def test_state_dict_continues_the_stream():
     streams = SeedStreams(seeds_of(2), CPU)
     streams.uniform(13)

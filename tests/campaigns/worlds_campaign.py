@@ -23,7 +23,7 @@ import envs  # noqa: F401 - registers
 from agents.baselines import DIRECTIONS, LinearConfig, linear_control
 from envs.bullet import BulletCartPole
 from envs.cartpole3d_lanes import advance
-from envs.cartpole3d_task import CartPole3DConfig
+from envs.cartpole3d_task import CartPole3DConfig, has_fallen, roll_pitch
 from envs.lanes import BODY_ROWS, MANIFOLD_ROWS, WIDTH
 
 WORLDS = ("bullet", "batched")
@@ -176,7 +176,8 @@ class Moments:
             world.write_poses(poses[1])
             if noted:
                 self.after.append(bodies_of(world))
-            if np.abs(tilts(poses[1, 1, 3:])).max() > config.tilt_limit:
+            x, y, _, qx, qy, qz, qw = poses[1, 1].tolist()
+            if has_fallen(x, y, *roll_pitch(qx, qy, qz, qw), config.position_limit, config.tilt_limit):
                 break
 
 

@@ -1,0 +1,105 @@
+"""The optimiser against torch's own, running means, and updates that compile as one program."""
+
+import numpy as np
+import pytest
+import torch
+
+from agents.learning import Adam, Tally, compile_whole
+from agents.networks import Params, init_mlp, mlp
+from agents.streams import SeedStreams
+from tests.helpers import CPU, build_agent, random_step, seeds_of, vector_task
+
+
+def fitted(params: Params, step: int) -> torch.Tensor:
+    """A loss [S] that changes with every step."""
+    x = torch.randn(len(params["q.0.weight"]), 5, 4, generator=torch.Generator().manual_seed(step))
+    return (mlp(params, "q", x) - x.sum(-1, keepdim=True)).square().mean((1, 2))
+
+
+def networks(seeds: int = 3) -> Params:
+    return init_mlp(SeedStreams(seeds_of(seeds), CPU), "q", (4, 6, 1))
+
+
+def test_adam_moves_as_torchs_own_does():
+    ours, theirs = networks(), networks()
+    adam = Adam(ours, lr=0.01)
+    reference = torch.optim.Adam([tensor.requires_grad_() for tensor in theirs.values()])
+    for step in range(20):
+        lr = 0.01 / (1 + step)
+        adam.descend(fitted(ours, step), lr, max_norm=np.inf)
+        reference.param_groups[0]["lr"] = lr
+        reference.zero_grad()
+        fitted(theirs, step).sum().backward()
+        reference.step()
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor)
+
+
+def test_descending_is_backward_and_a_step():
+    ours, theirs = networks(), networks()
+    adam, other = Adam(ours, lr=0.01), Adam(theirs, lr=0.01)
+    for step in range(3):
+        adam.descend(fitted(ours, step), 0.02, max_norm=np.inf)
+        other.zero_grad()
+        fitted(theirs, step).sum().backward()
+        other.step(0.02)
+    for name, tensor in theirs.items():
+        assert torch.equal(ours[name], tensor)
+
+
+def test_gradients_are_shortened_within_each_seed():
+    """Seed 0 has a gradient of (3, 4), then of (30, 40), which counts as (3, 4) again; seed 1 of 0, then of (0.6, 0.8).
+
+    With equal gradients Adam moves by exactly lr at each step; unclipped, the second would be longer.
+    """
+    weight = {"w": torch.zeros(2, 2)}
+    adam = Adam(weight, lr=0.1)
+    slopes = torch.tensor([[3.0, 4.0], [0.0, 0.0]]), torch.tensor([[30.0, 40.0], [0.6, 0.8]])
+    norms = [adam.descend((weight["w"] * slope).sum(1), 0.1, max_norm=5.0) for slope in slopes]
+    torch.testing.assert_close(torch.stack(norms), torch.tensor([[5.0, 0.0], [50.0, 1.0]]))
+    torch.testing.assert_close(weight["w"][0].detach(), torch.tensor([-0.2, -0.2]))
+
+
+def test_an_optimiser_goes_on_from_its_state_to_the_bit():
+    params = networks()
+    adam = Adam(params, lr=0.01)
+    adam.descend(fitted(params, 0), 0.01, 1.0)
+    copy = {name: tensor.detach().clone() for name, tensor in params.items()}
+    other = Adam(copy, lr=0.01)
+    other.load_state_dict(adam.state_dict())
+    for step in (1, 2):
+        adam.descend(fitted(params, step), 0.01, 1.0)
+        other.descend(fitted(copy, step), 0.01, 1.0)
+    for name, tensor in params.items():
+        assert torch.equal(copy[name], tensor)
+
+
+def test_a_tally_gives_means_and_begins_anew():
+    tally = Tally()
+    tally.add(loss=torch.tensor([1.0, 2.0]))
+    tally.add(loss=torch.tensor([3.0, 6.0]))
+    assert tally.drain()["loss"].tolist() == [2.0, 4.0]
+    assert tally.drain() == {}
+
+
+@pytest.mark.parametrize("part", ["drawing", "learning"])
+def test_an_update_compiles_as_one_program_that_computes_the_same(part: str):
+    """What a GPU is given: no part of it falls back to Python, and none waits for a number. Compiled for a CPU here."""
+    task = vector_task(features=3, actions=4, envs=2)
+    settings = {"learning_starts": 12, "batch_size": 8, "memory_size": 200, "hidden": (6,), "target_interval": 2}
+    plain, other = (build_agent("dqn", task, 2, **settings) for _ in range(2))
+    if part == "drawing":
+        other.memory._look_up = compile_whole(other.memory._transitions, "aot_eager")  # pyright: ignore[reportAttributeAccessIssue]
+    else:
+        program = compile_whole(other._step_of_descent, "aot_eager")  # pyright: ignore[reportAttributeAccessIssue]
+        other._learn = lambda batch, moves, *rates: program(batch, moves, *map(torch.tensor, rates))  # pyright: ignore[reportAttributeAccessIssue]
+    for index in range(30):
+        step = random_step(task, 2, np.random.default_rng(index))
+        for agent in (plain, other):
+            agent.observe(step)
+            agent.update()
+    found, expected = (agent.state_dict() for agent in (other, plain))
+    assert found["updates"] == expected["updates"] > 5
+    for network in ("params", "target", "average"):
+        for name, tensor in expected[network].items():
+            torch.testing.assert_close(found[network][name], tensor)
