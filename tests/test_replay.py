@@ -81,6 +81,15 @@ def test_n_step_returns_stop_at_ends_and_never_cross_a_reset():
     assert found[200.0] == (6 + 0.5 * 7 + 0.25 * 8, 0.125, 203.0)
 
 
+def test_what_follows_an_end_within_the_same_steps_counts_for_nothing():
+    memory = memory_of()
+    walk(memory, {2: "truncated", 3: "terminated", 6: "terminated"}, 14)
+    found = drawn(memory, 5)
+    assert found[1.0] == (1 + 0.5 * 2, 0.25, 3.0)  # cut off, although the next episode terminates at once
+    assert found[2.0] == (2.0, 0.5, 3.0)
+    assert found[202.0][:2] == (6.0, 0.0)  # it terminated, and the next one goes on
+
+
 def test_a_full_ring_gives_only_what_it_still_holds():
     memory = memory_of(size=10)
     walk(memory, {}, 27)
