@@ -1,7 +1,8 @@
 """CartPole3D on torch tensors: acting, simulating and learning can stay on one device, a GPU for instance.
 
 The batched world (`envs.cartpole3d_lanes`) as one Triton kernel a step, `envs.cartpole3d_kernel`: the same seeds and
-actions give the same episodes, up to the rounding of float32. Without a GPU the kernel runs on NumPy, which is slow.
+actions give the same episodes, up to the rounding of float32. Triton compiles it when it is first used, in a minute or
+so, and keeps the result on disk. Without a GPU the kernel runs on NumPy, which is slow.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from envs import cartpole3d_bodies as bodies
-from envs.cartpole3d_kernel import BODY_ROWS, SCRATCH_ROWS, STATE_ROWS, advance
+from envs import cartpole3d_kernel as kernel
 from envs.cartpole3d_task import (
     BODIES,
     DIRECTIONS,
@@ -28,8 +29,11 @@ from envs.kernel_language import DEVICE, INTERPRETED
 from envs.keywords import config_from
 from envs.streams_torch import keys_of, uniform
 
+STATE_ROWS, BODY_ROWS, SCRATCH_ROWS = (int(rows) for rows in (kernel.STATE_ROWS, kernel.BODY_ROWS, kernel.SCRATCH_ROWS))
 WARP = 32
 """Lanes of a program on a GPU: one warp, which ends its iterations when its own lanes have converged."""
+MOST = 2_000_000
+"""Columns whose scratch memory 32-bit offsets reach."""
 STATE = ("state", "snapshots", "active", "episode_steps", "direction")
 """Tensors that make up the state. They stay where they are in memory, so that a step can be captured as a graph."""
 
@@ -58,8 +62,8 @@ class DeviceCartPole3D:
         check_control(self.config, continuous)
         if self.config.observation != "poses":
             raise ValueError(f"observation is {self.config.observation!r}; expected 'poses' on tensors")
-        if num_envs < 1:
-            raise ValueError(f"num_envs is {num_envs}; expected at least 1")
+        if not 1 <= num_envs <= MOST:
+            raise ValueError(f"num_envs is {num_envs}; expected 1 to {MOST:,}")
         self.device = torch.device(device)
         if self.device.type != DEVICE:
             remedy = (
@@ -82,9 +86,9 @@ class DeviceCartPole3D:
         self.episode_steps = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
         self.direction = torch.zeros(num_envs, dtype=torch.float64, device=self.device)
         """Direction of each episode's opening push, rad."""
-        self._settled = self._settled_states.get(str(self.device))
-        if self._settled is None:
-            self._settled = self._settled_states[str(self.device)] = self._settle()
+        if str(self.device) not in self._settled_states:
+            self._settled_states[str(self.device)] = self._settle()
+        self._settled = self._settled_states[str(self.device)]
 
     def _settle(self) -> Tensor:
         """The state that every episode begins with, [STATE_ROWS, 1]: both bodies set down and left alone."""
@@ -97,7 +101,7 @@ class DeviceCartPole3D:
     def _advance(self, columns: Tensor, chosen: Tensor, repeats: int, steps: int) -> None:
         """Physics steps under `_forces` of the columns whose lane is chosen; their poses go into `snapshots`."""
         with torch.cuda.device(self.device if self.device.type == "cuda" else -1):
-            advance[(self.lanes // self._block,)](
+            kernel.advance[(self.lanes // self._block,)](
                 self.state,
                 columns,
                 chosen.int(),

@@ -7,7 +7,15 @@ scratch memory, a row of all lanes after the other, so that neighbouring threads
 from __future__ import annotations
 
 from envs import cartpole3d_bodies as bodies
-from envs.device_contacts import find_between, find_on_floor, find_on_top, separating_axis
+from envs.device_contacts import (
+    POINT_ROWS,
+    POLYGON_ROWS,
+    are_near,
+    find_between,
+    find_on_floor,
+    find_on_top,
+    separating_axis,
+)
 from envs.device_manifolds import MANIFOLD_ROWS, refresh, remember
 from envs.device_solver import CONTACT_ROWS, prepare, solve
 from envs.device_vectors import (
@@ -23,34 +31,34 @@ from envs.device_vectors import (
     scale,
     store_vector,
 )
-from envs.kernel_language import jit, tl
+from envs.kernel_language import constant, constexpr, jit, launched, tl
 
-BODY_ROWS: tl.constexpr = tl.constexpr(13)
+BODY_ROWS = constant(13)
 """Position (m), orientation (quaternion), velocity (m/s), angular velocity (rad/s): in the world's frame."""
-STATE_ROWS: tl.constexpr = tl.constexpr(2 * 13 + 3 * 41)
+STATE_ROWS = 2 * BODY_ROWS + 3 * MANIFOLD_ROWS
 """Cart, pole; manifolds of cart and floor, cart and pole, pole and floor."""
-LINES_AT: tl.constexpr = tl.constexpr(3 * 41)
-FOUND_AT: tl.constexpr = tl.constexpr(3 * 41 + 12 * 3 * 19)
-POLYGON_AT: tl.constexpr = tl.constexpr(3 * 41 + 12 * 3 * 19 + 4 * 5)
-SCRATCH_ROWS: tl.constexpr = tl.constexpr(3 * 41 + 12 * 3 * 19 + 4 * 5 + 48)
+LINES_AT = 3 * MANIFOLD_ROWS
+FOUND_AT = LINES_AT + 12 * CONTACT_ROWS
+POLYGON_AT = FOUND_AT + 4 * POINT_ROWS
+SCRATCH_ROWS = POLYGON_AT + POLYGON_ROWS
 """Manifolds, the lines of twelve contacts, points found, a polygon."""
 
-DT: tl.constexpr = tl.constexpr(1 / 240)
-FALL: tl.constexpr = tl.constexpr(bodies.GRAVITY / 240)
-DAMPING: tl.constexpr = tl.constexpr(bodies.DAMPING)
-FLOOR: tl.constexpr = tl.constexpr(bodies.FLOOR)
-HALF_CART: tl.constexpr = tl.constexpr(bodies.HALF_CART)
-HALF_POLE: tl.constexpr = tl.constexpr(bodies.HALF_POLE)
-CART_INERTIA: tl.constexpr = tl.constexpr(bodies.CART_INERTIA)
-POLE_INERTIA: tl.constexpr = tl.constexpr(bodies.POLE_INERTIA)
-PER_CART_INERTIA: tl.constexpr = tl.constexpr(tuple(1 / moment for moment in bodies.CART_INERTIA))
-PER_POLE_INERTIA: tl.constexpr = tl.constexpr(tuple(1 / moment for moment in bodies.POLE_INERTIA))
-PER_CART: tl.constexpr = tl.constexpr(1 / bodies.CART_MASS)
-PER_POLE: tl.constexpr = tl.constexpr(1 / bodies.POLE_MASS)
-FRICTIONS: tl.constexpr = tl.constexpr((bodies.FLOOR_FRICTION, bodies.CART_FRICTION))
-CART_REACH: tl.constexpr = tl.constexpr(bodies.CART_REACH)
-POLE_REACH: tl.constexpr = tl.constexpr(bodies.POLE_REACH)
-POLE_RADIUS: tl.constexpr = tl.constexpr(0.0627**0.5 + 0.01)
+DT = constant(1 / 240)
+FALL = constant(bodies.GRAVITY / 240)
+DAMPING = constant(bodies.DAMPING)
+FLOOR = constant(bodies.FLOOR)
+HALF_CART = constant(bodies.HALF_CART)
+HALF_POLE = constant(bodies.HALF_POLE)
+CART_INERTIA = constant(bodies.CART_INERTIA)
+POLE_INERTIA = constant(bodies.POLE_INERTIA)
+PER_CART_INERTIA = constant(tuple(1 / moment for moment in bodies.CART_INERTIA))
+PER_POLE_INERTIA = constant(tuple(1 / moment for moment in bodies.POLE_INERTIA))
+PER_CART = constant(1 / bodies.CART_MASS)
+PER_POLE = constant(1 / bodies.POLE_MASS)
+FRICTIONS = constant((bodies.FLOOR_FRICTION, bodies.CART_FRICTION))
+CART_REACH = constant(bodies.CART_REACH)
+POLE_REACH = constant(bodies.POLE_REACH)
+POLE_RADIUS = constant(0.0627**0.5 + 0.01)
 """Beyond the pole's corners, m."""
 
 
@@ -147,9 +155,10 @@ def step(cart, pole, force, scratch, n, live):
     cart_v, cart_w = accelerate(cart[2], cart[3], cart_frame[1], CART_INERTIA, PER_CART_INERTIA, force, PER_CART)
     pole_v, pole_w = accelerate(pole[2], pole[3], pole_frame[1], POLE_INERTIA, PER_POLE_INERTIA, still, PER_POLE)
     counts = meet((cart_frame, cart_v, cart_w), (pole_frame, pole_v, pole_w), scratch, n, live)
+    near = are_near(cart_frame, HALF_CART, pole_frame, HALF_POLE)
     lines = scratch + LINES_AT * n
     rows = (lines, lines + 4 * CONTACT_ROWS * n, lines + 8 * CONTACT_ROWS * n)
-    of_cart, of_pole = solve(counts, rows, FRICTIONS, PER_CART, PER_POLE, n, live, zero)
+    of_cart, of_pole = solve(counts, rows, FRICTIONS, PER_CART, PER_POLE, near, n, live, zero)
     cart = move((cart[0], cart[1], add(cart_v, of_cart[0]), add(cart_w, of_cart[1])))
     pole = move((pole[0], pole[1], add(pole_v, of_pole[0]), add(pole_w, of_pole[1])))
     return cart, pole
@@ -180,10 +189,8 @@ def store_body(at, n, body, live):
     store_vector(at + 10 * n, n, body[3], live)
 
 
-@jit
-def advance(
-    state, columns, chosen, forces, snapshots, scratch, total, lanes, repeats, steps, BLOCK: tl.constexpr
-):  # fmt: skip
+@launched("repeats", "steps")
+def advance(state, columns, chosen, forces, snapshots, scratch, total, lanes, repeats, steps, BLOCK: constexpr):
     """`repeats` times `steps` physics steps of the chosen columns, and their poses after each repeat.
 
     Args:

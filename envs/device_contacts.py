@@ -18,22 +18,24 @@ from envs.device_vectors import (
     store_vector,
     subtract,
 )
-from envs.kernel_language import jit, tl
+from envs.kernel_language import constant, constexpr, jit, tl
 
-FOUND: tl.constexpr = tl.constexpr(0)
-PLACE: tl.constexpr = tl.constexpr(1)
-DEPTH: tl.constexpr = tl.constexpr(4)
-POINT_ROWS: tl.constexpr = tl.constexpr(5)
+FOUND = constant(0)
+PLACE = constant(1)
+DEPTH = constant(4)
+POINT_ROWS = constant(5)
 
-CORNERS: tl.constexpr = tl.constexpr(8)
+CORNERS = constant(8)
 """Corners that a clipped face can have."""
-POLYGON_ROWS: tl.constexpr = tl.constexpr(2 * 8 * 3)
+POLYGON_ROWS = 2 * CORNERS * 3
 """Scratch rows of a polygon before and after a cut: corners of x, y, height."""
 
-FUDGE_EDGES: tl.constexpr = tl.constexpr(1.05)
-FUDGE_PARALLEL: tl.constexpr = tl.constexpr(1e-5)
-TINY: tl.constexpr = tl.constexpr(1e-7)
-NO_AREA: tl.constexpr = tl.constexpr(1e-14)
+FUDGE_EDGES = constant(1.05)
+FUDGE_PARALLEL = constant(1e-5)
+TINY = constant(1e-7)
+NO_AREA = constant(1e-14)
+NEAR = constant(0.04)
+"""Bodies as near as this along x, y and z (m) are solved for together, whether they touch or not."""
 
 
 @jit
@@ -82,6 +84,18 @@ def find_on_floor(frame, half, height, found, n, live):
 
 
 @jit
+def are_near(a, half_a, b, half_b):
+    """Where the upright boxes around A and B overlap, grown by what counts as near: Bullet's islands."""
+    near = tl.zeros_like(a[0][0]) == 0.0
+    for i in tl.static_range(3):
+        reach = tl.abs(a[1][0][i]) * half_a[0] + tl.abs(a[1][1][i]) * half_a[1] + tl.abs(a[1][2][i]) * half_a[2]
+        reach = reach + tl.abs(b[1][0][i]) * half_b[0] + tl.abs(b[1][1][i]) * half_b[1]
+        reach = reach + tl.abs(b[1][2][i]) * half_b[2]
+        near = near & (tl.abs(a[0][i] - b[0][i]) < reach + NEAR)
+    return near
+
+
+@jit
 def find_on_top(a, half_a, b, half_b, code, flip, found, n, live):
     """Where B stands upon the upper face of A, within its edges; returns in which lanes it is something else."""
     aside = (code != 0) & ((code != 3) | (flip != 0))
@@ -118,7 +132,7 @@ def separating_axis(a, half_a, b, half_b):
             along = t[i - 3]
             turned = r[i - 3]
             reach = half_a[0] * tl.abs(turned[0]) + half_a[1] * tl.abs(turned[1]) + half_a[2] * tl.abs(turned[2])
-            reach += half_b[i - 3]
+            reach = reach + half_b[i - 3]
         gap = tl.abs(along) - reach
         better = gap > best
         best = tl.where(better, gap, best)
@@ -145,17 +159,17 @@ def across_edges(
     r,
     half_a,
     half_b,
-    I: tl.constexpr,  # noqa: E741
-    I1: tl.constexpr,
-    I2: tl.constexpr,
-    J: tl.constexpr,
-    J1: tl.constexpr,
-    J2: tl.constexpr,
-):  # fmt: skip
+    I: constexpr,  # noqa: E741
+    I1: constexpr,
+    I2: constexpr,
+    J: constexpr,
+    J1: constexpr,
+    J2: constexpr,
+):
     """Along the product of A's edge I and B's edge J: how far the boxes are apart and reach, all times its length."""
     along = p[I2] * r[J][I1] - p[I1] * r[J][I2]
     reach = half_a[I1] * (tl.abs(r[J][I2]) + FUDGE_PARALLEL) + half_a[I2] * (tl.abs(r[J][I1]) + FUDGE_PARALLEL)
-    reach += half_b[J1] * (tl.abs(r[J2][I]) + FUDGE_PARALLEL) + half_b[J2] * (tl.abs(r[J1][I]) + FUDGE_PARALLEL)
+    reach = reach + half_b[J1] * (tl.abs(r[J2][I]) + FUDGE_PARALLEL) + half_b[J2] * (tl.abs(r[J1][I]) + FUDGE_PARALLEL)
     return along, reach, tl.sqrt(r[J][I2] * r[J][I2] + r[J][I1] * r[J][I1])
 
 
@@ -245,12 +259,12 @@ def clip(polygon, limits, clipped, n):
             valid, inside = k < total, before < limit
             keep = valid & inside & (count < CORNERS)
             store_vector(target + 3 * count * n, n, p, keep)
-            count += tl.cast(keep, tl.int32)
+            count = count + tl.cast(keep, tl.int32)
             crosses = valid & (inside != (after < limit)) & (count < CORNERS)
             met = add(p, scale(subtract(q, p), (limit - before) / tl.where(after != before, after - before, 1.0)))
             met = (tl.where(across_x, sign * limit, met[0]), tl.where(across_x, met[1], sign * limit), met[2])
             store_vector(target + 3 * count * n, n, met, crosses)
-            count += tl.cast(crosses, tl.int32)
+            count = count + tl.cast(crosses, tl.int32)
         total = count
     return total
 
@@ -264,7 +278,7 @@ def drop_above(polygon, level, total, n):
         p = load_vector(polygon + 3 * k * n, n)
         keep = (k < total) & (level - p[2] >= 0.0)
         store_vector(polygon + 3 * count * n, n, p, keep)
-        count += tl.cast(keep, tl.int32)
+        count = count + tl.cast(keep, tl.int32)
     tl.debug_barrier()
     return count
 
@@ -280,9 +294,9 @@ def middle(polygon, count, n):
         p = load_vector(polygon + 3 * k * n, n)
         q = load_vector(polygon + 3 * tl.where(k + 1 < count, k + 1, 0) * n, n)
         product = tl.where(k < count, p[0] * q[1] - q[0] * p[1], 0.0)
-        area += product
-        cx += product * (p[0] + q[0])
-        cy += product * (p[1] + q[1])
+        area = area + product
+        cx = cx + product * (p[0] + q[0])
+        cy = cy + product * (p[1] + q[1])
         lower = (k < count) & (p[2] < lowest)
         lowest, deepest = tl.where(lower, p[2], lowest), tl.where(lower, k, deepest)
     factor = tl.where(tl.abs(area) > NO_AREA, 1.0 / (3.0 * tl.where(area != 0.0, area, 1.0)), 1e18)

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from envs.device_contacts import DEPTH, FOUND, PLACE, POINT_ROWS
 from envs.device_vectors import add, cross, dot, inward, load_vector, place_of, scale, store_vector, subtract
-from envs.kernel_language import jit, tl
+from envs.kernel_language import constant, jit, tl
 
 # A slot: the contact point in A's and in B's frame as it was found, the normal from B to A, and the distance along it
 # (m), which is negative when the bodies overlap.
-ON_A: tl.constexpr = tl.constexpr(0)
-ON_B: tl.constexpr = tl.constexpr(3)
-NORMAL: tl.constexpr = tl.constexpr(6)
-GAP: tl.constexpr = tl.constexpr(9)
-SLOT_ROWS: tl.constexpr = tl.constexpr(10)
-MANIFOLD_ROWS: tl.constexpr = tl.constexpr(41)
+ON_A = constant(0)
+ON_B = constant(3)
+NORMAL = constant(6)
+GAP = constant(9)
+SLOT_ROWS = constant(10)
+MANIFOLD_ROWS = 1 + 4 * SLOT_ROWS
 
 
 @jit
@@ -111,6 +111,6 @@ def refresh(manifold, a, b, reach, n):
         for row in range(SLOT_ROWS):
             tl.store(slot + row * n, tl.load(last + row * n), mask=lost)
         tl.debug_barrier()
-        count -= tl.cast(lost, tl.int32)
+        count = count - tl.cast(lost, tl.int32)
     tl.store(manifold, tl.cast(count, tl.float32), mask=count >= 0)
     tl.debug_barrier()

@@ -8,32 +8,32 @@ from __future__ import annotations
 
 from envs.device_manifolds import places, slot_of
 from envs.device_vectors import add, choose, cross, dot, load_vector, pick, scale, store_vector, subtract, turn_by
-from envs.kernel_language import jit, tl
+from envs.kernel_language import constant, constexpr, jit, tl
 
-ITERATIONS: tl.constexpr = tl.constexpr(50)
-CONVERGED: tl.constexpr = tl.constexpr(1e-7)
+ITERATIONS = constant(50)
+CONVERGED = constant(1e-7)
 """Square of the largest change of a velocity (m/s) in an iteration that may be neglected."""
-SLOP: tl.constexpr = tl.constexpr(1e-5)
+SLOP = constant(1e-5)
 """Overlap (m) that is not pushed apart."""
-PUSH_APART: tl.constexpr = tl.constexpr(0.08)
+PUSH_APART = constant(0.08)
 """Share of the overlap that a step takes away."""
-RATE: tl.constexpr = tl.constexpr(240.0)
+RATE = constant(240.0)
 """Steps a second."""
-STEEP: tl.constexpr = tl.constexpr(0.7071067811865476)
+STEEP = constant(0.7071067811865476)
 
 # A line: its direction; for B and A the lever arm turned into it, and what a unit of impulse does to the angular
 # velocity; the impulse wanted at first, what a unit of velocity takes, what it is worth, and the impulse so far.
-DIRECTION: tl.constexpr = tl.constexpr(0)
-LEVER_B: tl.constexpr = tl.constexpr(3)
-TURN_B: tl.constexpr = tl.constexpr(6)
-LEVER_A: tl.constexpr = tl.constexpr(9)
-TURN_A: tl.constexpr = tl.constexpr(12)
-WANTED: tl.constexpr = tl.constexpr(15)
-PER: tl.constexpr = tl.constexpr(16)
-WORTH: tl.constexpr = tl.constexpr(17)
-IMPULSE: tl.constexpr = tl.constexpr(18)
-LINE_ROWS: tl.constexpr = tl.constexpr(19)
-CONTACT_ROWS: tl.constexpr = tl.constexpr(3 * 19)
+DIRECTION = constant(0)
+LEVER_B = constant(3)
+TURN_B = constant(6)
+LEVER_A = constant(9)
+TURN_A = constant(12)
+WANTED = constant(15)
+PER = constant(16)
+WORTH = constant(17)
+IMPULSE = constant(18)
+LINE_ROWS = constant(19)
+CONTACT_ROWS = 3 * LINE_ROWS
 
 
 @jit
@@ -88,19 +88,19 @@ def across(normal):
 
 
 @jit
-def lacking(at, n, of_a, of_b, GROUND: tl.constexpr):
+def lacking(at, n, of_a, of_b, GROUND: constexpr):
     """The impulse that would satisfy a line, beside what it has."""
     gained = dot(load_vector(at + LEVER_B * n, n), of_b[1])
     if GROUND:
-        gained -= dot(load_vector(at + DIRECTION * n, n), of_b[0])
+        gained = gained - dot(load_vector(at + DIRECTION * n, n), of_b[0])
     else:
-        gained += dot(load_vector(at + DIRECTION * n, n), subtract(of_a[0], of_b[0]))
-        gained += dot(load_vector(at + LEVER_A * n, n), of_a[1])
+        gained = gained + dot(load_vector(at + DIRECTION * n, n), subtract(of_a[0], of_b[0]))
+        gained = gained + dot(load_vector(at + LEVER_A * n, n), of_a[1])
     return tl.load(at + WANTED * n) - tl.load(at + WORTH * n) * gained
 
 
 @jit
-def give(at, n, impulse, of_a, of_b, inverse_a, inverse_b, GROUND: tl.constexpr):
+def give(at, n, impulse, of_a, of_b, inverse_a, inverse_b, GROUND: constexpr):
     """What an impulse along a line changes of both velocities."""
     push = scale(load_vector(at + DIRECTION * n, n), impulse)
     if not GROUND:
@@ -111,7 +111,7 @@ def give(at, n, impulse, of_a, of_b, inverse_a, inverse_b, GROUND: tl.constexpr)
 
 
 @jit
-def push_apart(rows, count, n, live, of_a, of_b, worst, inverse_a, inverse_b, GROUND: tl.constexpr):
+def push_apart(rows, count, n, live, of_a, of_b, worst, inverse_a, inverse_b, GROUND: constexpr):
     """The lines along the normals of `count` contacts, one after the other."""
     for k in range(count):
         at = rows + k * CONTACT_ROWS * n
@@ -125,7 +125,7 @@ def push_apart(rows, count, n, live, of_a, of_b, worst, inverse_a, inverse_b, GR
 
 
 @jit
-def rub(rows, count, n, live, friction, of_a, of_b, worst, inverse_a, inverse_b, GROUND: tl.constexpr):
+def rub(rows, count, n, live, friction, of_a, of_b, worst, inverse_a, inverse_b, GROUND: constexpr):
     """The lines across the normals of `count` contacts, one after the other, within the friction cone."""
     for k in range(count):
         at = rows + k * CONTACT_ROWS * n
@@ -148,35 +148,41 @@ def rub(rows, count, n, live, friction, of_a, of_b, worst, inverse_a, inverse_b,
 
 
 @jit
-def solve(counts, rows, frictions, inverse_cart, inverse_pole, n, live, zero):
+def solve(counts, rows, frictions, inverse_cart, inverse_pole, near, n, live, zero):
     """What the contacts change of the velocities of cart and pole in one step.
 
     Args:
         counts: contacts of any lane of cart and floor, cart and pole, pole and floor.
         rows: the lines of these three.
         frictions: coefficients on the floor, and of the pole on the cart.
+        inverse_cart, inverse_pole: of their masses, 1/kg.
+        near: where the bodies are solved for together: neither has converged before both have.
+        n, live: as everywhere: numbers from a row to the next, and lanes that are to be computed.
+        zero: a block of zeros.
     """
     nothing = (zero, zero, zero)
     cart, pole = (nothing, nothing), (nothing, nothing)
     final_cart, final_pole = cart, pole
-    open_yet = live
+    open_cart, open_pole = live, live
     iteration, left = 0, 1
     while (iteration < ITERATIONS) & (left > 0):
-        worst = zero
+        worst, other = zero, zero
         _, cart, worst = push_apart(rows[0], counts[0], n, live, cart, cart, worst, 0.0, inverse_cart, True)
+        _, pole, other = push_apart(rows[2], counts[2], n, live, pole, pole, other, 0.0, inverse_pole, True)
         cart, pole, worst = push_apart(
             rows[1], counts[1], n, live, cart, pole, worst, inverse_cart, inverse_pole, False
         )
-        _, pole, worst = push_apart(rows[2], counts[2], n, live, pole, pole, worst, 0.0, inverse_pole, True)
         _, cart, worst = rub(rows[0], counts[0], n, live, frictions[0], cart, cart, worst, 0.0, inverse_cart, True)
+        _, pole, other = rub(rows[2], counts[2], n, live, frictions[0], pole, pole, other, 0.0, inverse_pole, True)
         cart, pole, worst = rub(
             rows[1], counts[1], n, live, frictions[1], cart, pole, worst, inverse_cart, inverse_pole, False
         )
-        _, pole, worst = rub(rows[2], counts[2], n, live, frictions[0], pole, pole, worst, 0.0, inverse_pole, True)
-        iteration += 1
-        # A lane keeps what it had when it converged, however long others take.
-        final_cart = (choose(open_yet, cart[0], final_cart[0]), choose(open_yet, cart[1], final_cart[1]))
-        final_pole = (choose(open_yet, pole[0], final_pole[0]), choose(open_yet, pole[1], final_pole[1]))
-        open_yet = open_yet & (worst > CONVERGED)
-        left = tl.max(tl.cast(open_yet, tl.int32), 0)
+        iteration = iteration + 1
+        # A body keeps what it had when it converged, however long others take.
+        final_cart = (choose(open_cart, cart[0], final_cart[0]), choose(open_cart, cart[1], final_cart[1]))
+        final_pole = (choose(open_pole, pole[0], final_pole[0]), choose(open_pole, pole[1], final_pole[1]))
+        both = tl.maximum(worst, other)
+        open_cart = open_cart & (tl.where(near, both, worst) > CONVERGED)
+        open_pole = open_pole & (tl.where(near, both, other) > CONVERGED)
+        left = tl.max(tl.cast(open_cart | open_pole, tl.int32), 0)
     return final_cart, final_pole

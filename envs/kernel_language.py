@@ -1,7 +1,8 @@
 """What kernels are written in: Triton where there is a GPU for it, else the little of it that they use, in NumPy.
 
 A kernel is a function of blocks of lanes. On a GPU Triton compiles it, one lane a thread. Without one, the same
-source runs on NumPy arrays, so that whatever it computes can be tested anywhere. Where Triton is installed and
+source runs on NumPy arrays, so that whatever it computes can be tested anywhere; a block is never changed in place
+(`a += b`), which Triton would take for a new one and NumPy would not. Where Triton is installed and
 TRITON_INTERPRET=1 is set, its own interpreter runs them, on the CPU too, many times slower.
 """
 
@@ -12,7 +13,7 @@ import os
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -128,3 +129,14 @@ DEVICE = "cuda" if HAS_TRITON and not INTERPRETED else "cpu"
 
 tl: Any = import_module("triton.language") if HAS_TRITON else NumpyLanguage()
 jit: Any = import_module("triton").jit if HAS_TRITON else NumpyKernel
+constant: Any = tl.constexpr
+"""Makes a number of a module known to kernels, which see no others."""
+if TYPE_CHECKING:
+    constexpr: TypeAlias = Any
+else:
+    constexpr = tl.constexpr  # annotates what a kernel is compiled for
+
+
+def launched(*varying: str) -> Any:
+    """As `jit`, for a kernel launched from outside: it is not compiled anew for special values of these arguments."""
+    return jit(do_not_specialize=list(varying)) if HAS_TRITON else jit

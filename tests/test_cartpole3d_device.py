@@ -13,11 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from envs import cartpole3d_bodies, cartpole3d_lanes, lanes
-from envs.cartpole3d_device import DeviceCartPole3D
-from envs.cartpole3d_kernel import BODY_ROWS, SCRATCH_ROWS, STATE_ROWS
+from envs.cartpole3d_device import BODY_ROWS, SCRATCH_ROWS, STATE_ROWS, DeviceCartPole3D
 from envs.cartpole3d_kernel import advance as device_advance
 from envs.cartpole3d_vector import BatchedCartPole3D
-from envs.device_manifolds import MANIFOLD_ROWS
 from envs.kernel_language import DEVICE, INTERPRETED
 from envs.streams import keys_of, uniform
 
@@ -25,9 +23,10 @@ WIDTH = lanes.WIDTH
 KIND = np.float64 if DEVICE == "cpu" and not INTERPRETED else np.float32
 NUDGE, TOLERANCE = (1e-7, 1e-5) if np.float64 == KIND else (1e-6, 1e-4)
 IN_FLOAT32 = 1e-3  # the pole turns easily about its own axis: rounding shows there first
+MANIFOLD_ROWS = 41
 KEPT_ROWS = [lanes.AX, lanes.AY, lanes.AZ, lanes.BX, lanes.BY, lanes.BZ, lanes.NX, lanes.NY, lanes.NZ, lanes.GAP]
 POSES = [*range(7), *range(13, 20)]
-COUNTS = [int(2 * BODY_ROWS + pair * MANIFOLD_ROWS) for pair in range(3)]
+COUNTS = [2 * BODY_ROWS + pair * MANIFOLD_ROWS for pair in range(3)]
 SHORT: dict[str, Any] = {"push_steps": 3, "repeats": 2, "steps_per_repeat": 1, "max_steps": 4}
 
 State = tuple[NDArray[Any], NDArray[Any]]
@@ -55,7 +54,7 @@ def by_kernel(rows: NDArray[Any], force: NDArray[Any], steps: int) -> NDArray[An
     n = rows.shape[1]
     state = torch.as_tensor(rows.copy(), device=DEVICE)
     lane = torch.arange(n, dtype=torch.int32, device=DEVICE)
-    snapshots, scratch = state.new_zeros(1, 14, n), state.new_zeros(int(SCRATCH_ROWS), n)
+    snapshots, scratch = state.new_zeros(1, 14, n), state.new_zeros(SCRATCH_ROWS, n)
     forces = torch.as_tensor(force.astype(rows.dtype), device=DEVICE)
     device_advance[(n // WIDTH,)](
         state, lane, torch.ones_like(lane), forces, snapshots, scratch, n, n, 1, steps, BLOCK=WIDTH, num_warps=1
