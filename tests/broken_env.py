@@ -38,4 +38,4 @@ class Broken(gym.Env[np.ndarray, int]):
         return obs, 0.0, False, False, {}
 
 
-gym.register("Broken-v0", Broken, disable_env_checker=True)
+gym.register("Broken-v0", Broken, max_episode_steps=1000, disable_env_checker=True)

@@ -280,7 +280,7 @@ def test_a_nan_ends_a_run_without_a_checkpoint(
     monkeypatch.chdir(tmp_path)
     # A word in quotes: the bare one is the number, as TOML has it.
     trouble = """--env-args 'trouble="nan"'"""
-    assert cartbot(f"train dqn --env tests.broken_env:Broken-v0 {trouble} --steps 50 --run r {SMALL}") == 1
+    assert cartbot(f"train dqn --env tests.broken_env:Broken-v0 {trouble} --no-check --steps 50 --run r {SMALL}") == 1
     told = capfd.readouterr().err
     assert told.count("\n") == 1 and "observation of seed 0, column 0 is not finite" in told
     assert list_checkpoints(Path("r/checkpoints")) == []

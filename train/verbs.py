@@ -19,6 +19,7 @@ from rich.table import Table
 from agents.registry import AGENTS, find_agent
 from train import usage
 from train.bench import bench
+from train.doctor import check
 from train.experiments import plan, testbed
 from train.tuned import tuned_fields
 from train.usage import UsageError
@@ -50,6 +51,8 @@ class TrainSettings:
     """Folder of the run. Default: runs/ENV-AGENT-TIME. A name that is taken becomes NAME-2."""
     checkpoint_interval: int = 25_000
     """Environment steps per seed between checkpoints: what a kill -9 loses at most."""
+    check: bool = True
+    """Hold an environment that is neither ours nor Gymnasium's against `cartbot check` first."""
     config: str | None = None
     """TOML file with any of these settings and the agent's; flags override it."""
 
@@ -87,6 +90,7 @@ def train(argv: Sequence[str], console: Console) -> None:
 
     # Torch and the simulators come in only once the command line is known to be sound.
     from agents.lazy import torch
+    from envs.check import check_env, is_third_party
     from eval.loop import agent_seeds
     from eval.runs import Run, RunConfig, create_run
     from eval.tasks import describe_task, make_envs
@@ -101,6 +105,9 @@ def train(argv: Sequence[str], console: Console) -> None:
         entry.check_task(task)
     except ValueError as error:
         raise UsageError(f"agent {entry.name} does not fit {settings.env}: {error}; see cartbot list") from None
+    if settings.check and probe.spec is not None and is_third_party(probe.spec):
+        for _ in check_env(settings.env, given):
+            pass
 
     def build(device: torch.device) -> Any:
         return entry.build(agent_config, task, agent_seeds(settings.seed, settings.seeds), device)
@@ -360,6 +367,7 @@ VERBS = {
     "plan": plan,
     "testbed": testbed,
     "bench": bench,
+    "check": check,
     "list": show_list,
 }
 

@@ -1,0 +1,38 @@
+"""Verbs that look whether things are sound: an environment, and the installation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+
+from train import usage
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckSettings:
+    """Hold an environment against what learning, replaying and reporting rest on."""
+
+    env: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")]
+    """Environment: any Gymnasium id, or module:Id-v0 to import the module first."""
+    env_args: tuple[str, ...] = ()
+    """Keywords of the environment, KEY=VALUE ..., values as in TOML."""
+
+
+def check(argv: Sequence[str], console: Console) -> None:
+    """Check an environment, yours for instance, before anything is trained on it."""
+    settings = usage.parse(CheckSettings, argv, prog="cartbot check", description=check.__doc__ or "")
+    from envs.check import check_env
+    from eval.tasks import make_envs
+
+    env_args = usage.parse_pairs(settings.env_args, "--env-args")
+    make_envs(settings.env, 1, env_args=env_args, workers=0).close()  # unknown ids and keywords, in plain words
+    began = time.perf_counter()
+    for claim in check_env(settings.env, env_args):
+        console.print(f"[green]ok[/green]  {escape(claim)}")
+    console.print(f"{escape(settings.env)} is sound ({time.perf_counter() - began:.1f} s)")
