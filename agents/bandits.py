@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Step, Task, check_bounds, check_choice
+from agents.finite import Watched
 from agents.lazy import torch
 from agents.learning import Tally
 from agents.streams import SeedStreams
@@ -273,6 +274,9 @@ class Bandit:
         pulls = self.counts.sum(1)
         mean = (self.counts * self.values).sum(1) / pulls.clamp(min=1.0)
         return torch.where(pulls > 0, mean, -torch.inf)
+
+    def watched(self) -> Watched:
+        return {"estimates": {"values": self.values}, "figures": self._tally.sums}
 
     def state_dict(self) -> dict[str, Any]:
         return {

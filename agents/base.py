@@ -17,6 +17,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.finite import Watched
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -89,6 +91,10 @@ class Agent(Protocol):
         """Figures of learning since the last call, each [S]; empty when nothing was learnt."""
         ...
 
+    def watched(self) -> Watched:
+        """What must stay finite: the agent's own tensors, not copies, of all that learning changes and tells."""
+        ...
+
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
@@ -106,6 +112,9 @@ class Fixed:
         pass
 
     def metrics(self) -> dict[str, NDArray[np.floating]]:
+        return {}
+
+    def watched(self) -> Watched:
         return {}
 
 

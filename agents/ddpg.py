@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from agents.base import Step, Task, check_bounds, check_choice
 from agents.bounds import ActionBounds, ValueBounds, check_task
 from agents.encoders import Encoder
+from agents.finite import Watched
 from agents.lazy import torch
 from agents.learning import Adam, Tally
 from agents.networks import Params, blend, clip_gradients, clone, init_mlp, load_params, mlp
@@ -255,6 +256,13 @@ class DDPG:
             figures["exploration"] = np.full(self.seeds, self.exploration)
             figures["updates"] = np.full(self.seeds, float(self.updates))
         return figures
+
+    def watched(self) -> Watched:
+        return {
+            "figures": {**self._tally.sums, **self._actor_tally.sums},
+            "weights": {**self.actor, **self.critic},
+            "statistics": self.encoder.statistics,
+        }
 
     def state_dict(self) -> dict[str, Any]:
         return {

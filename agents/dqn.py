@@ -19,6 +19,7 @@ from agents.base import Step, Task, check_bounds, check_choice
 from agents.bounds import ValueBounds
 from agents.encoders import Encoder, check_observation_space
 from agents.exploration import Explorer, greedy
+from agents.finite import Watched
 from agents.lazy import torch
 from agents.learning import Adam, Tally, compiled
 from agents.networks import Params, blend, check_widths, clone, init_mlp, load_params, mlp
@@ -265,6 +266,9 @@ class DQN:
             figures["exploration"] = np.full(self.seeds, self.explorer.amount(self.steps))
             figures["updates"] = np.full(self.seeds, float(self.updates))
         return figures
+
+    def watched(self) -> Watched:
+        return {"figures": self._tally.sums, "weights": self.params, "statistics": self.encoder.statistics}
 
     def state_dict(self) -> dict[str, Any]:
         return {

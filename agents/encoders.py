@@ -160,6 +160,11 @@ class Encoder:
             x = torch.relu(conv(params, f"conv.{layer}", x, stride))
         return x.reshape(batch, seeds, -1).transpose(0, 1)
 
+    @property
+    def statistics(self) -> dict[str, torch.Tensor]:
+        """Of what was seen, [S, 1, F]."""
+        return {"mean": self._mean, "variance": self._variance}
+
     def state_dict(self) -> dict[str, Any]:
         return {"seen": self._seen, "mean": self._mean, "variance": self._variance}
 

@@ -8,17 +8,21 @@ from agents.lazy import torch
 from agents.schedules import ramp
 from agents.streams import SeedStreams, as_integers, as_uniform
 
+NO_ACTION = -1
+"""Chosen where a value or a probability is not finite: no number is the best then, and none is to be sent."""
+
 
 def greedy(q_values: torch.Tensor) -> torch.Tensor:
-    """The best action, the first of equals: [S, E, A] -> [S, E]."""
-    return q_values.argmax(-1)
+    """The best action, the first of equals, or NO_ACTION: [S, E, A] -> [S, E]."""
+    return founded(q_values.argmax(-1), q_values)
 
 
 def epsilon_greedy(q_values: torch.Tensor, epsilon: float, streams: SeedStreams) -> torch.Tensor:
-    """A uniformly random action with probability `epsilon`, else the best: [S, E, A] -> [S, E]."""
+    """A uniformly random action with probability `epsilon`, else the best, or NO_ACTION: [S, E, A] -> [S, E]."""
     envs, actions = q_values.shape[1:]
     which, whether = streams.bits(2, envs).unbind(1)  # [S, E] each
-    return torch.where(as_uniform(whether) < epsilon, as_integers(which, actions), greedy(q_values))
+    chosen = torch.where(as_uniform(whether) < epsilon, as_integers(which, actions), q_values.argmax(-1))
+    return founded(chosen, q_values)
 
 
 def rho_probabilities(q_values: torch.Tensor, rho: float, share: float = 0.01) -> torch.Tensor:
@@ -35,10 +39,15 @@ def rho_probabilities(q_values: torch.Tensor, rho: float, share: float = 0.01) -
 
 
 def sample(probabilities: torch.Tensor, streams: SeedStreams) -> torch.Tensor:
-    """An action for each row of probabilities, [S, E, A] -> [S, E]."""
+    """An action for each row of probabilities, or NO_ACTION, [S, E, A] -> [S, E]."""
     cumulative = probabilities.cumsum(-1)
     drawn = streams.uniform(probabilities.shape[1]).unsqueeze(-1) * cumulative[..., -1:]
-    return (drawn >= cumulative).sum(-1).clamp(max=probabilities.shape[-1] - 1)
+    return founded((drawn >= cumulative).sum(-1).clamp(max=probabilities.shape[-1] - 1), cumulative[..., -1:])
+
+
+def founded(action: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Actions [S, E], where all values [S, E, A] that they were chosen by are finite."""
+    return torch.where(values.sum(-1).isfinite(), action, NO_ACTION)  # NaN and infinity survive a sum
 
 
 class Explorer:

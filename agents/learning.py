@@ -105,6 +105,11 @@ class Tally:
         self._sums, self._count = {}, 0
         return means
 
+    @property
+    def sums(self) -> dict[str, torch.Tensor]:
+        """The sums of each figure so far, in which a NaN or an infinity stays."""
+        return self._sums
+
     def state_dict(self) -> dict[str, Any]:
         return {"sums": dict(self._sums), "count": self._count}
 

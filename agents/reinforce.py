@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from agents import exploration
 from agents.base import Step, Task, check_bounds
 from agents.encoders import Encoder, check_observation_space
+from agents.finite import Watched
 from agents.lazy import torch
 from agents.networks import Params, clip_gradients, clone, init_mlp, load_params, mlp
 from agents.rollouts import EpisodeMemory
@@ -233,7 +234,11 @@ class Reinforce:
         with torch.no_grad():
             policy = self.policy(self.params, self.encoder, torch.as_tensor(obs, device=self.device))
             if isinstance(policy, torch.distributions.Categorical):
-                chosen = exploration.sample(policy.probs, self._explore_streams) if explore else policy.mode
+                chosen = (
+                    exploration.sample(policy.probs, self._explore_streams)
+                    if explore
+                    else exploration.greedy(policy.probs)
+                )
                 return chosen.cpu().numpy() + int(self.task.action_space.start)  # pyright: ignore[reportAttributeAccessIssue]
             chosen = policy.mean
             if explore:
@@ -335,6 +340,13 @@ class Reinforce:
             return {}
         self._news[:] = False
         return {name: figure.copy() for name, figure in self._figures.items()}
+
+    def watched(self) -> Watched:
+        return {
+            "figures": {name: torch.from_numpy(self._figures[name]) for name in ("loss", "value_loss")},
+            "weights": {**self.params, **self.value_params},
+            "statistics": self.encoder.statistics,
+        }
 
     def state_dict(self) -> dict[str, Any]:
         return {

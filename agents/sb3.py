@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from agents.base import Step, Task
 from agents.encoders import Encoder
+from agents.finite import Watched, check_finite
 from agents.lazy import torch
 from agents.learning import Tally
 from agents.networks import load_params
@@ -72,6 +73,8 @@ class SB3:
         self._memory = sb3_learners.join_memories(self.learners)
         self.metric_names = self.learners[0].metric_names
         self._tally = Tally()
+        params = [learner.params() for learner in self.learners]
+        self._weights = {name: [of_seed[name] for of_seed in params] for name in params[0]}
 
     def act(self, obs: NDArray[Any], first: NDArray[np.bool_], *, explore: bool) -> NDArray[Any]:
         seen = self._gate(obs)
@@ -88,28 +91,29 @@ class SB3:
         """Stores the step and, where that is due, learns: the library does so before it acts again.
 
         Raises:
-            RuntimeError: what it learnt is not finite.
+            NonFiniteError: what it learnt is not finite, and the library stumbles over it.
         """
         obs, next_obs = self._gate(step.obs), self._gate(step.next_obs)
         action = step.action - self._first_action if self._first_action else step.action
         reward = step.reward.astype(np.float32)
         learnt = False
-        for seed in self._generators.turns():
-            learnt = self.learners[seed].learn(
-                obs[seed],
-                action[seed],
-                reward[seed],
-                step.terminated[seed],
-                step.truncated[seed],
-                next_obs[seed],
-                step.first[seed],
-            )
+        try:
+            for seed in self._generators.turns():
+                learnt = self.learners[seed].learn(
+                    obs[seed],
+                    action[seed],
+                    reward[seed],
+                    step.terminated[seed],
+                    step.truncated[seed],
+                    next_obs[seed],
+                    step.first[seed],
+                )
+        except ValueError:
+            check_finite(self.watched())  # of weights that are not, torch makes that
+            raise
         if learnt:
             latest = [learner.figures() for learner in self.learners]
             figures = {name: torch.tensor([float(one[name]) for one in latest]) for name in latest[0]}
-            for name, values in figures.items():
-                if not values.isfinite().all():
-                    raise RuntimeError(f"figures of learning: {name} is not finite; lower lr, or look at the rewards")
             self._tally.add(**figures)
 
     def update(self) -> None:
@@ -120,6 +124,9 @@ class SB3:
         if figures:
             figures |= {name: np.full(self.seeds, value) for name, value in self.learners[0].counters().items()}
         return figures
+
+    def watched(self) -> Watched:
+        return {"figures": self._tally.sums, "weights": self._weights}
 
     def state_dict(self) -> dict[str, Any]:
         from agents.sb3_state import stack

@@ -263,10 +263,7 @@ class OnPolicy(Learner):
         buffer.compute_returns_and_advantage(self._values(next_obs), terminated | truncated)
         seen = buffer.observations.swapaxes(0, 1).reshape(-1, *obs.shape[1:]) if self.encoder else None
         model._update_current_progress_remaining(model.num_timesteps, ENDLESS)
-        try:
-            model.train()
-        except ValueError as error:  # what torch makes of weights that are not finite
-            raise RuntimeError("PPO's policy is not finite any more; lower lr, or look at the rewards") from error
+        model.train()
         policy.set_training_mode(False)
         buffer.reset()
         if self.encoder:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from agents import exploration
 from agents.bandits import epsilon_greedy  # of equal values a random one: in a new table all are equal
 from agents.base import Step, Task, check_bounds, check_choice
+from agents.finite import Watched
 from agents.lazy import torch
 from agents.learning import Tally
 from agents.schedules import ramp
@@ -209,7 +210,7 @@ class Tabular:
             action = epsilon_greedy(q, self.epsilon, self._streams)
         else:
             action = exploration.sample(exploration.rho_probabilities(q, self.rho), self._streams)
-        return action.cpu().numpy() + self._first_action
+        return exploration.founded(action, q).cpu().numpy() + self._first_action
 
     def value(self, obs: NDArray[Any]) -> NDArray[np.floating]:
         """Value of observations [S, E, ...] under the policy that the rule learns about, [S, E]."""
@@ -278,6 +279,9 @@ class Tabular:
             values=self._value_of(q).cpu().numpy(),
             visits=visits.cpu().numpy(),
         )
+
+    def watched(self) -> Watched:
+        return {"figures": self._tally.sums}
 
     def state_dict(self) -> dict[str, Any]:
         return {

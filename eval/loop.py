@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from agents.base import Agent, Step
+from agents.finite import FiniteWatch, NonFiniteError, check_finite
 
 EVALUATION_SEED = 10_000_000
 """Reset seed of evaluation episode 0; episode i has this plus i, whatever the agent and the world."""
@@ -20,10 +22,6 @@ AGENT_STREAM, EPISODE_STREAM = 0, 1
 
 EpisodeSeed = Callable[[int, int], int | None]
 """Reset seed of the n-th episode of a column; None when the column has had its last."""
-
-
-class NonFiniteError(RuntimeError):
-    """A NaN or an infinity turned up; the message says where it came from."""
 
 
 def agent_seeds(run_seed: int, seeds: int) -> list[np.random.SeedSequence]:
@@ -112,6 +110,7 @@ class Interaction:
         self.per_seed = envs.num_envs // seeds
         self.explore, self.meanwhile = explore, meanwhile
         self.watch = Stopwatch()
+        self._finite = FiniteWatch()
         self._episode_seed = episode_seed
         columns = envs.num_envs
         self.episodes = np.zeros(columns, np.int64)
@@ -128,7 +127,8 @@ class Interaction:
         whole.
 
         Raises:
-            NonFiniteError: an observation, a reward or an action is not finite; no such action is sent.
+            NonFiniteError: an observation, a reward, an action, or what the agent has learnt is not finite; nothing
+                more is sent.
         """
         if self._obs is None:
             self._reset(np.ones(self.envs.num_envs, bool))
@@ -137,16 +137,20 @@ class Interaction:
             obs, first, running = self._obs, self._first, self._running
             reset_info = dict(self._reset_info)
             self.watch.lap("other")
-            action = self.agent.act(self._by_seed(obs), self._by_seed(first), explore=self.explore)
-            _check_finite(action, "action", "the agent", self.per_seed)
+            self._finite.ask(self.agent.watched())
+            try:
+                action = self.agent.act(self._by_seed(obs), self._by_seed(first), explore=self.explore)
+            finally:
+                self._finite.check()  # also where acting fails of it
+            self._check_action(action)
             self.watch.lap("act")
             self.envs.step_async(action.reshape(-1, *action.shape[2:]))  # pyright: ignore[reportAttributeAccessIssue]
             if self.meanwhile is not None:
                 self.meanwhile()
                 self.watch.lap("learn")
             next_obs, reward, terminated, truncated, info = self.envs.step_wait()  # pyright: ignore[reportAttributeAccessIssue]
-            _check_finite(self._by_seed(next_obs), "observation", "the environment", self.per_seed)
-            _check_finite(self._by_seed(reward), "reward", "the environment", self.per_seed)
+            _check_finite(self._by_seed(next_obs), "observation", "the environment")
+            _check_finite(self._by_seed(reward), "reward", "the environment")
             ended = terminated | truncated
             self._obs, self._first = next_obs, ended
             if ended.any():
@@ -181,6 +185,23 @@ class Interaction:
         self._first = np.array(state["first"], bool)
         self._reset_info = {name: np.array(values) for name, values in state["reset_info"].items()}
 
+    def _check_action(self, action: NDArray[Any]) -> None:
+        """Raises NonFiniteError unless actions [S, E, ...] are numbers, and discrete ones among those there are."""
+        try:
+            _check_finite(action, "action", "the agent")
+            space = self.envs.single_action_space
+            if isinstance(space, gym.spaces.Discrete):
+                none = (action < space.start) | (action >= space.start + space.n)
+                if none.any():
+                    seed, env = np.argwhere(none)[0]
+                    raise NonFiniteError(
+                        f"values of the actions of seed {seed}, column {env} are not finite; they came from the agent"
+                    )
+        except NonFiniteError:
+            # Some learn when they act: then this names the tensor.
+            check_finite(self.agent.watched())
+            raise
+
     def _reset(self, mask: NDArray[np.bool_]) -> None:
         """Begins the next episodes of the columns in `mask`; those that have none left stop running."""
         seeds: list[int | None] = [None] * len(mask)
@@ -195,7 +216,7 @@ class Interaction:
             return
         self.episodes[mask] += 1
         obs, info = self.envs.reset(seed=seeds, options={"reset_mask": mask})  # pyright: ignore[reportArgumentType]
-        _check_finite(self._by_seed(obs), "observation after a reset", "the environment", self.per_seed)
+        _check_finite(self._by_seed(obs), "observation after a reset", "the environment")
         self._obs = obs
         info["reset_seed"] = np.array([seed or 0 for seed in seeds])
         for name, values in info.items():
@@ -209,7 +230,15 @@ class Interaction:
         return values.reshape(self.seeds, self.per_seed, *values.shape[1:])
 
 
-def _check_finite(values: NDArray[Any], what: str, source: str, per_seed: int) -> None:
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        seed, env = np.argwhere(~np.isfinite(values))[0][:2]
-        raise NonFiniteError(f"{what} of seed {seed}, column {env} is not finite; it came from {source}")
+LARGEST = float(np.finfo(np.float32).max)
+"""What learning computes with ends here."""
+
+
+def _check_finite(values: NDArray[Any], what: str, source: str) -> None:
+    """Raises NonFiniteError unless all numbers of values [S, E, ...] are finite, as single-precision numbers too."""
+    if values.dtype.kind == "f" and not (np.abs(values) <= LARGEST).all():
+        seed, env, *place = np.argwhere(~(np.abs(values) <= LARGEST))[0].tolist()
+        found = f"{values[(seed, env, *place)]}" + (f" at {place}" if place else "")
+        raise NonFiniteError(
+            f"{what} of seed {seed}, column {env} is not finite; it came from {source}, and is {found}"
+        )

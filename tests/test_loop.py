@@ -120,6 +120,7 @@ class Scripted:
     """A vector environment of 2 x 3 columns whose arrays a test may spoil at a step; column c ends at step 3 + c."""
 
     num_envs = 6
+    single_action_space = gym.spaces.Box(-9, 9, (2,), np.float32)
 
     def __init__(self, spoil: Callable[[int, str, NDArray[Any]], None] = lambda step, what, values: None):
         self.spoil, self.steps, self.sent = spoil, 0, []

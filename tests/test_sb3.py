@@ -17,6 +17,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from agents.base import Task
 from agents.encoders import Encoder, pose_features
+from agents.finite import NonFiniteError, check_finite
 from agents.registry import AGENTS, find_agent
 from envs.sb3_vec_env import SB3VecEnv
 from envs.vector import make_vector
@@ -327,12 +328,13 @@ def test_learning_that_is_not_finite_stops_on_that_step(name: str):
     task = vector_task(envs=2)
     fields = {**REPLAY, "learning_starts": 0} if name == "sb3-dqn" else {**SMALL, "rollout_steps": 4}
     agent: Any = build_agent(name, task, 1, **fields)
-    with pytest.raises(RuntimeError, match="finite"):
+    with pytest.raises(NonFiniteError, match="of seed 0 is not finite"):
         for index in range(2):
             step = random_step(task, 1, np.random.default_rng(index))
             agent.act(step.obs, step.first, explore=True)
             step.reward[:] = np.inf
             agent.observe(step)
+            check_finite(agent.watched())
 
 
 # -- the commands

@@ -10,15 +10,15 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from agents.base import Agent
+from agents.finite import check_finite
 from agents.lazy import torch
 from agents.registry import find_agent
 from eval.checkpoint import load_checkpoint, save_checkpoint
 from eval.episodes import Episode, EpisodeRecorder
-from eval.loop import Interaction, NonFiniteError, agent_seeds, training_seeds
+from eval.loop import Interaction, agent_seeds, training_seeds
 from eval.runs import Run, RunConfig
 from eval.tasks import describe_task, make_envs
 from train.logs import TrainingLog
@@ -85,7 +85,7 @@ def train(
     Raises:
         ValueError: agent and environment do not fit, or something else that was asked for cannot be.
         Interrupted: a signal stopped it, after saving.
-        NonFiniteError: a NaN or an infinity turned up; nothing of that step was saved.
+        agents.finite.NonFiniteError: a NaN or an infinity turned up; nothing of that step was saved.
         envs.vector.WorkerError: an environment failed.
     """
     torch.set_num_threads(1)  # the products are small: more threads cost more than they give
@@ -167,12 +167,13 @@ class _Session:
 
     def save(self) -> None:
         """Writes a checkpoint of everything."""
-        _check_finite(self.agent.state_dict().get("params", {}), "weights")
+        agent = self.agent.state_dict()
+        check_finite({**self.agent.watched(), "saved weights": agent.get("params", {})})
         save_checkpoint(
             self.run.checkpoints,
             self.step,
             {
-                "agent": self.agent.state_dict(),
+                "agent": agent,
                 "interaction": self.interaction.state_dict(),
                 "recorder": self.recorder.state_dict(),
                 "log": self.log.state_dict(),
@@ -194,7 +195,7 @@ class _Session:
 
     def _write_figures(self) -> None:
         metrics = self.agent.metrics()
-        _check_finite(metrics, "figures of learning")
+        check_finite({"figures": {name: torch.as_tensor(values) for name, values in metrics.items()}})
         self.log.figures(self.step, self._seconds, metrics, self._recent)
         self._recent = [[] for _ in self._recent]
 
@@ -217,12 +218,3 @@ def _from_brief(brief: dict[str, Any]) -> Episode:
         discounted_return=0.0,
         terminated=True,
     )
-
-
-def _check_finite(figures: dict[str, Any], what: str) -> None:
-    for name, values in figures.items():
-        array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
-        if not np.isfinite(array).all():
-            raise NonFiniteError(
-                f"{what}: {name} is not finite; it came from learning. Lower lr, or look at the rewards"
-            )
