@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -38,4 +38,4 @@ class Broken(gym.Env[np.ndarray, int]):
         return obs, 0.0, False, False, {}
 
 
-gym.register("Broken-v0", Broken, max_episode_steps=1000, disable_env_checker=True)
+gym.register("Broken-v0", cast(Any, Broken), max_episode_steps=1000, disable_env_checker=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +21,8 @@ from agents.finite import NonFiniteError, check_finite
 from agents.registry import AGENTS
 from agents.streams import SeedStreams
 from eval.checkpoint import list_checkpoints, load_checkpoint
-from eval.loop import Interaction
+from eval.loop import Interaction, training_seeds
+from eval.tasks import describe_task, make_envs
 from tests.helpers import CPU, build_agent, flat_state, random_step, seeds_of
 from tests.test_agents import SMALL, fitting
 from train.__main__ import main
@@ -163,7 +165,7 @@ class Rich(gym.Env[np.ndarray, Any]):
         return np.zeros(2, np.float32), 3e38 if self.steps >= 40 else 0.5, False, False, {}
 
 
-gym.register("Rich-v0", Rich, max_episode_steps=7)
+gym.register("Rich-v0", cast(Any, Rich), max_episode_steps=7)
 
 
 @pytest.mark.parametrize("name", ["dqn", "naf", "ddpg", "reinforce", "sb3-dqn", "sb3-ddpg", "sb3-sac"])
@@ -184,3 +186,94 @@ def test_a_run_whose_values_leave_all_bounds_stops_without_a_bad_checkpoint(
     for path in saved:
         for key, values in flat_state(load_checkpoint(path)["agent"]["params"]).items():
             assert np.isfinite(values).all(), key
+
+
+STILL = {"noise_start": 0.0, "noise_end": 0.0}
+OFTEN = {"gamma": 0.5, "hidden": (16,), "learning_starts": 8, "steps_per_update": 4, "batch_size": 16, "n_step": 1}
+CHAINS: dict[str, dict[str, Any]] = {
+    "dqn": {**OFTEN, "lr": 0.01, "memory_size": 500, "target_tau": 0.2, "average_tau": 1.0},
+    "naf": {**OFTEN, **STILL, "lr": 0.01, "memory_size": 500, "target_noise": 0.0, "target_tau": 0.2,
+            "average_tau": 1.0},
+    "ddpg": {**OFTEN, **STILL, "critic_lr": 0.01, "actor_lr": 1e-8, "last_scale": 0.0, "target_noise": 0.0,
+             "target_tau": 0.2, "memory_size": 500, "average_tau": 1.0},
+    "reinforce": {"gamma": 0.5, "hidden": (16,), "value_lr": 0.01},
+    "qtable": {"gamma": 0.5, "lr": 0.5, "lr_power": 0.0},
+    "sarsa": {"gamma": 0.5, "lr": 0.5, "lr_power": 0.0},
+}  # fmt: skip
+"""Settings for a chain of two states. Bandits look no step ahead, and Stable-Baselines3's rules are its own."""
+WITHOUT_CHAIN = {"greedy", "egreedy", "ucb", "thompson", "sb3-dqn", "sb3-ddpg", "sb3-ppo", "sb3-sac"}
+
+
+def test_every_agent_with_values_has_its_chain():
+    assert set(CHAINS) | WITHOUT_CHAIN == {name for name, entry in AGENTS.items() if entry.learns}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_truncation_is_never_taken_for_termination(name: str):
+    """gamma 0.5: Q(1) = 2, and Q(0) = 1 + 0.5 * 2 = 2, although no episode ever goes on from 0 to 1."""
+    keywords = {"continuous": name in ("naf", "ddpg"), "numbered": name in ("qtable", "sarsa")}
+    envs = make_envs("tests.chain_env:Chain-v0", 4, env_args=keywords, workers=0)
+    task, _ = describe_task("tests.chain_env:Chain-v0", envs)
+    agent: Any = build_agent(name, dataclasses.replace(task, envs=4), 1, **CHAINS[name])
+    loop = Interaction(envs, agent, 1, lambda column, episode: column + episode, explore=True, meanwhile=agent.update)
+    for step in islice(loop, 100 if name == "reinforce" else 700):
+        agent.observe(step)
+    states = np.array([[0, 1]]) if keywords["numbered"] else np.eye(2, dtype=np.float32)[None]
+    np.testing.assert_allclose(agent.value(states), [[2.0, 2.0]], atol=1e-3)
+
+
+HUGE: dict[str, dict[str, Any]] = {
+    **{name: {"memory_size": 1_000_000_000} for name in ("dqn", "ddpg", "naf", "sb3-dqn", "sb3-ddpg", "sb3-sac")},
+    "reinforce": {"episode_limit": 1_000_000_000},
+    "sb3-ppo": {"rollout_steps": 1_000_000_000},
+}
+
+
+@pytest.mark.parametrize(("name", "task"), [case for case in LEARNERS if case.values[0] in HUGE])
+def test_a_memory_that_cannot_fit_is_refused_with_the_number_of_bytes(name: str, task: Task):
+    with pytest.raises(ValueError, match=r"needs? ([\d,]{14,}) bytes .* lower") as refusal:
+        build_agent(name, task, 40, **HUGE[name])
+    assert "\n" not in str(refusal.value)
+
+
+def test_every_agent_with_a_memory_is_asked_for_too_much_of_it():
+    fields = {"memory_size", "episode_limit", "rollout_steps"}
+    for name, entry in AGENTS.items():
+        has = fields & {field.name for field in dataclasses.fields(entry.config_class())}
+        assert has == set(HUGE.get(name, {})), name
+
+
+ENVS = ("CartPole-v1", "Pendulum-v1", "FrozenLake-v1", "GaussianBandit-v0", "DriveBot-v0", "CartPole3D-v0")
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_one_seed_decides_everything_and_global_generators_nothing(name: str):
+    """Two runs in a real environment, before and during which the global generators are seeded otherwise."""
+
+    def lived(poison: int) -> dict[str, np.ndarray]:
+        for env_id in ENVS:
+            world = {"world": "batched"} if env_id.startswith("CartPole3D") else {}
+            envs = make_envs(env_id, 4, env_args=world, workers=0)
+            task, _ = describe_task(env_id, envs)
+            try:
+                AGENTS[name].check_task(task)
+            except ValueError:
+                envs.close()
+                continue
+            agent = build_agent(name, dataclasses.replace(task, envs=2), 2, **SMALL.get(name, {}))
+            loop = Interaction(envs, agent, 2, training_seeds(5, 2), explore=True, meanwhile=agent.update)
+            seen = {}
+            for number, step in enumerate(islice(loop, 30)):
+                random.seed(poison + number)
+                np.random.seed(poison + number)  # noqa: NPY002 - the poison
+                torch.manual_seed(poison + number)
+                agent.observe(step)
+                seen |= {f"{number}/{part}": getattr(step, part) for part in ("obs", "action", "reward")}
+            envs.close()
+            return flat_state(agent.state_dict()) | seen
+        raise AssertionError(f"no environment here fits {name}")
+
+    one, two = lived(1), lived(1000)
+    assert one.keys() == two.keys()
+    for key, value in one.items():
+        np.testing.assert_array_equal(value, two[key], err_msg=key)
