@@ -297,6 +297,8 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
             return getattr(self._local, method)(*arguments)
         except ValueError:
             raise  # the caller's mistake, in plain words
+        except gym.error.DependencyNotInstalled as error:
+            raise ValueError(" ".join(str(error).split())) from error
         except Exception as error:
             raise WorkerError(f"the environment failed: {type(error).__name__}: {error}") from error
 

@@ -30,6 +30,27 @@ TRAINING_EPISODES = 200
 than three times as many."""
 PAIRS_SHOWN = 12
 PROFILE_POINTS = 101
+NUMBER = (int, float)
+REPORT = {
+    "agent": str,
+    "library": str,
+    "env": str,
+    "world": (str, type(None)),
+    "checkpoint_step": int,
+    "episodes_per_seed": int,
+    "modes": {
+        "greedy": {
+            "pooled": {
+                "success_rate": (*NUMBER, type(None)),
+                "return_deciles": [NUMBER] * 11,
+                "action_names": [str],
+                "action_proportions": [NUMBER],
+                "action_reward_counts": [{"action": str, "reward": NUMBER, "count": int}],
+            }
+        }
+    },
+}
+"""What is read of a report: types, dictionaries of them, and lists, of any length where one is given for all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +84,9 @@ def read_contestant(run: Run) -> Contestant:
             for row in csv.DictReader(file):
                 if row["mode"] == "greedy":
                     seeds.setdefault(int(row["seed"]), []).append(float(row["return"]))
-        if not seeds or "modes" not in report:
-            raise ValueError("nothing in it")
+        if not seeds or not np.isfinite(np.concatenate(list(map(np.array, seeds.values())))).all():
+            raise ValueError("no greedy returns, or some that are no numbers")
+        _check_form(report, REPORT, "report.json")
     except FileNotFoundError:
         raise ValueError(f"{run.folder} was not evaluated yet: cartbot eval {run.folder}") from None
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
@@ -72,6 +94,24 @@ def read_contestant(run: Run) -> Contestant:
     returns = [np.array(seeds[seed]) for seed in sorted(seeds)]
     training = run.folder / "episodes.csv"
     return Contestant(name=run.folder.resolve().name, report=report, returns=returns, training=training)
+
+
+def _check_form(value: Any, form: Any, name: str) -> None:
+    """Raises ValueError, with the place, where a value has not the form that is read; see `REPORT`."""
+    if isinstance(form, dict):
+        if not isinstance(value, dict):
+            raise ValueError(f"{name} is no table")
+        for key, inner in form.items():
+            if key not in value:
+                raise ValueError(f"{name} has no {key}")
+            _check_form(value[key], inner, f"{name}: {key}")
+    elif isinstance(form, list):
+        if not isinstance(value, list) or len(form) not in (1, len(value)):
+            raise ValueError(f"{name} is no list of what it should hold")
+        for one in value:
+            _check_form(one, form[0], name)
+    elif not isinstance(value, form) or isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}")
 
 
 def comparison_grids(contestants: Sequence[Contestant]) -> list[Grid]:

@@ -26,6 +26,8 @@ LINES = ("-", "--", "-.", ":")
 HATCHES = ("", "//", "\\\\", "..", "xx", "--", "oo", "++")
 POINTS = 60
 """Points of a curve."""
+MOST = 2**53
+"""No count, step or return of a run is as large: it stands in a damaged row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,7 @@ def _row(raw: dict[str, Any], actions: Sequence[str], seeds: int) -> list[float]
         row = [float(raw[field]) for field in ("seed", "step", "length", "return", *actions)]
     except (KeyError, TypeError, ValueError):
         return None
-    return row if np.isfinite(row).all() and row[0] in range(seeds) and row[1] >= 0 else None
+    return row if np.less(np.abs(row), MOST).all() and row[0] in range(seeds) and row[1] >= 0 else None
 
 
 def windows(rows: EpisodeRows, values: NDArray[np.floating], weights: NDArray[np.floating]) -> tuple[NDArray, NDArray]:

@@ -19,7 +19,7 @@ from rich.table import Table
 from agents.registry import AGENTS, find_agent
 from train import usage
 from train.bench import bench
-from train.doctor import check
+from train.doctor import check, doctor
 from train.experiments import plan, testbed
 from train.tuned import tuned_fields
 from train.usage import UsageError
@@ -368,6 +368,7 @@ VERBS = {
     "testbed": testbed,
     "bench": bench,
     "check": check,
+    "doctor": doctor,
     "list": show_list,
 }
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from envs import drivebot_world as world_of
 from envs.drivebot import DriveBotVector
 from envs.drivebot_world import NUMPY
+from envs.sonar_rays import brute_force
 from envs.track import Track, distance_to_segments
 
 HARD: tuple[dict[str, Any], ...] = (
@@ -31,43 +32,6 @@ HARD: tuple[dict[str, Any], ...] = (
     {"radius": 0.55, "speed": 5.0},
 )
 """Configurations in which a robot might get into a wall."""
-
-
-def brute_force(
-    track: Track, apex: NDArray[np.float64], facing: NDArray[np.float64], half_cone: float, rays: int
-) -> NDArray[np.float64]:
-    """What sonars [N] would read: the shortest of `rays` rays across each cone, and of rays to wall ends inside it.
-
-    Args:
-        track: its walls.
-        apex: [N, 2].
-        facing: rad [N].
-        half_cone: rad.
-        rays: evenly spaced, both edges included.
-
-    Returns:
-        Metres [N]; infinity where no ray meets a wall.
-    """
-    start, along = track.walls[:, :2], track.walls[:, 2:] - track.walls[:, :2]  # [W, 2]
-    nearest = np.full(len(apex), np.inf)
-    spread = np.linspace(-half_cone, half_cone, rays)
-    for index, (place, angle) in enumerate(zip(apex, facing, strict=True)):
-        to_ends = np.vstack([start, start + along]) - place
-        bearing = np.arctan2(to_ends[:, 1], to_ends[:, 0])
-        off = (bearing - angle + math.pi) % (2 * math.pi) - math.pi
-        # A wall's end inside the cone counts as a ray; where another wall hides it, that one is nearer still.
-        inside = np.abs(off) <= half_cone
-        if inside.any():
-            nearest[index] = np.hypot(*to_ends[inside].T).min()
-        directions = np.column_stack([np.cos(angle + spread), np.sin(angle + spread)])  # [R, 2]
-        relative = start - place  # [W, 2]
-        cross = directions[:, :1] * along[:, 1] - directions[:, 1:] * along[:, 0]  # [R, W]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            distance = (relative[:, 0] * along[:, 1] - relative[:, 1] * along[:, 0]) / cross
-            share = (relative[:, 0] * directions[:, 1:] - relative[:, 1] * directions[:, :1]) / cross
-        hits = (distance > 0) & (share >= 0) & (share <= 1)
-        nearest[index] = min(nearest[index], np.where(hits, distance, np.inf).min())
-    return nearest
 
 
 def random_poses(envs: DriveBotVector, count: int, seed: int) -> NDArray[np.float64]:
