@@ -13,6 +13,7 @@ import inspect
 import multiprocessing
 import os
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Sequence
@@ -374,6 +375,7 @@ def _work(
     """A worker's life: build the columns, then do as told until told to close, or the parent is gone."""
     # Ctrl-C reaches the whole process group; when to stop is the parent's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         columns = _Columns(env_id, kwargs, first, count)
         columns.attach(_attach(buffers))
@@ -389,6 +391,14 @@ def _work(
         failure = (f"{type(error).__name__}: {error}", traceback.format_exc())
         with contextlib.suppress(OSError):  # nobody may be left to tell
             connection.send((None, failure))
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent is gone, even in the middle of a step that never returns."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _attach(buffers: list[Any]) -> _Shared:

@@ -12,10 +12,10 @@ import numpy as np
 
 
 class Broken(gym.Env[np.ndarray, int]):
-    """Its second column's process goes wrong in its first step, by `trouble`."""
+    """Its second column's process, or every one with `everywhere`, goes wrong in its first step, by `trouble`."""
 
-    def __init__(self, trouble: str = "none"):
-        self.trouble = trouble
+    def __init__(self, trouble: str = "none", everywhere: bool = False):
+        self.trouble, self.everywhere = trouble, everywhere
         self.observation_space = gym.spaces.Box(-1, 1, (2,), np.float32)
         self.action_space = gym.spaces.Discrete(2)
 
@@ -27,7 +27,7 @@ class Broken(gym.Env[np.ndarray, int]):
         return np.zeros(2, np.float32), {}
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        if self.column == 1:
+        if self.column == 1 or self.everywhere:
             if self.trouble == "raise":
                 raise KeyError("no such gear")
             if self.trouble == "die":

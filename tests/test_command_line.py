@@ -2,6 +2,7 @@
 
 import csv
 import json
+import multiprocessing
 import os
 import re
 import shlex
@@ -293,6 +294,19 @@ def test_a_nan_ends_a_run_without_a_checkpoint(
     told = capfd.readouterr().err
     assert told.count("\n") == 1 and "observation of seed 0, column 0 is not finite" in told
     assert list_checkpoints(Path("r/checkpoints")) == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "cause"), [("raise", "KeyError: 'no such gear'"), ("die", "a worker process died with exit code -9")]
+)
+def test_what_ends_a_worker_is_the_last_thing_on_stderr(
+    trouble: str, cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    args = f"""--env-args 'trouble="{trouble}"' everywhere=true --workers 2 --no-check"""
+    assert cartbot(f"train random --env tests.broken_env:Broken-v0 {args} --seeds 2 --envs 2 --steps 50 --run r") == 1
+    assert capfd.readouterr().err.splitlines()[-1].endswith(cause)
+    assert not multiprocessing.active_children()
 
 
 def test_help_tells_everything_without_importing_torch(tmp_path: Path):

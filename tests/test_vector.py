@@ -159,20 +159,23 @@ def test_a_worker_that_hangs_ends_within_the_timeout():
     assert not multiprocessing.active_children()
 
 
-def _parent_with_workers(queue: Any) -> None:
-    venv = broken("none")
+def _parent_with_workers(queue: Any, trouble: str) -> None:
+    venv = broken(trouble)
     queue.put([worker.process.pid for worker in venv._workers])
+    venv.step(np.zeros(2, int))
     time.sleep(60)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-def test_no_worker_outlives_a_parent_that_is_killed():
+@pytest.mark.parametrize("trouble", ["none", "hang"])
+def test_no_worker_outlives_a_parent_that_is_killed(trouble: str):
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
-    parent = context.Process(target=_parent_with_workers, args=(queue,))
+    parent = context.Process(target=_parent_with_workers, args=(queue, trouble))
     parent.start()
     workers = queue.get(timeout=60)
     assert parent.pid is not None
+    time.sleep(0.3)  # the workers step, and one of them hangs if it is to
     os.kill(parent.pid, signal.SIGKILL)
     parent.join()
     deadline = time.monotonic() + 20
