@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import random
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +18,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from envs.trial import EnvFault, Played, Policy, brief, heard, lent, play, replay
+from envs.trial import Budget, EnvFault, Played, Policy, brief, heard, lent, play, replay
 
 MAX_STEPS = 10_000
 """Steps of an episode after which it counts as endless, where no limit is registered."""
@@ -34,20 +33,21 @@ class Trial:
     """An environment on trial.
 
     Args:
-        make: builds an instance; called several times.
+        make: builds an instance; called twice.
         seconds: that the look at whole episodes takes, and the first playing of those that are played again.
     """
 
     def __init__(self, make: Callable[[], gym.Env[Any, Any]], seconds: float = 0.3):
-        self.make, self.seconds = make, seconds
-        self.env: gym.Env[Any, Any] = heard("making it", make)
+        self.seconds = seconds
+        self.env: gym.Env[Any, Any]
+        self.env, self.other = heard("making it", make), heard("making it again", make)
         self.limit: int | None = getattr(self.env.spec, "max_episode_steps", None)
         self.played: list[Played] = []
         """An episode from each of `SEEDS`, the first that were played."""
 
-    def another(self) -> gym.Env[Any, Any]:
-        """A new instance."""
-        return heard("making it again", self.make)
+    def close(self) -> None:
+        self.env.close()
+        self.other.close()
 
     def random_policy(self, seed: int) -> Policy:
         space = copy.deepcopy(self.env.action_space)
@@ -87,11 +87,17 @@ def check_spaces(trial: Trial) -> None:
                 raise EnvFault(f"{name} has bounds that are NaN; expected numbers, or infinity for no bound")
             if not (space.low <= space.high).all():
                 raise EnvFault(f"{name} has a lower bound above the upper one")
-        other = trial.another()
-        differs = getattr(other, name) != space
-        other.close()
-        if differs:
+        if getattr(trial.other, name) != space:
             raise EnvFault(f"{name} differs from instance to instance; expected the same space in all of them")
+
+
+def check_order(trial: Trial) -> None:
+    """nothing can be done before the first reset"""
+    try:
+        trial.env.step(lent(trial.random_policy(0)(None)))
+    except Exception:
+        return
+    raise EnvFault("it steps before its first reset; expected an exception: register it with order_enforce")
 
 
 def check_form(trial: Trial) -> None:
@@ -99,18 +105,6 @@ def check_form(trial: Trial) -> None:
     for seed in SEEDS:
         policy = trial.linear_policy(seed) if seed == SEEDS[-1] else trial.random_policy(seed)
         trial.played.append(play(trial.env, seed, policy, EPISODE_STEPS, seconds=trial.seconds / len(SEEDS)))
-
-
-def check_order(trial: Trial) -> None:
-    """nothing can be done before the first reset"""
-    env = trial.another()
-    try:
-        env.step(lent(trial.random_policy(0)(None)))
-    except Exception:
-        return
-    finally:
-        env.close()
-    raise EnvFault("it steps before its first reset; expected an exception: register it with order_enforce")
 
 
 def check_actions(trial: Trial) -> None:
@@ -141,18 +135,13 @@ def check_repeats(trial: Trial) -> None:
 
 def check_instances(trial: Trial) -> None:
     """another instance plays the same episode from the same seed, with others beside it"""
-    envs = [trial.another() for _ in range(2)]
-    try:
-        with _told_as(
-            "another instance plays an episode otherwise: {}; expected the seed alone to decide, and instances to "
-            "share nothing"
-        ):
-            paces = [replay(env, episode) for env, episode in zip(envs, trial.played, strict=False)]
-            while paces:  # in turns, so that what they share shows
-                paces = [pace for pace in paces if next(pace, "over") != "over"]
-    finally:
-        for env in envs:
-            env.close()
+    with _told_as(
+        "another instance plays an episode otherwise: {}; expected the seed alone to decide, and instances to share "
+        "nothing"
+    ):
+        paces = [replay(trial.other, trial.played[0]), replay(trial.env, trial.played[1])]
+        while paces:  # in turns, so that what they share shows
+            paces = [pace for pace in paces if next(pace, "over") != "over"]
 
 
 def check_ownership(trial: Trial) -> None:
@@ -196,12 +185,14 @@ def check_seeds(trial: Trial) -> None:
 
 def check_ends(trial: Trial) -> None:
     """episodes end; a time limit truncates them and does not terminate; the last observation is the episode's own"""
-    deadline, number, played = time.monotonic() + trial.seconds, 0, []
+    budget, number, played = Budget(trial.seconds), 0, []
     steps = min(trial.limit or MAX_STEPS, MAX_STEPS)
-    while number < 4 or time.monotonic() < deadline:
+    while number < 4 or budget.left() > 0:
         policy = trial.random_policy(number) if number % 8 == 0 else trial.linear_policy(number)
-        left = deadline - time.monotonic()
-        episode = play(trial.env, 100 + number, policy, steps, seconds=max(left, trial.seconds / 4))
+        left = max(budget.left(), trial.seconds / 4)
+        if trial.limit is None and number == 0:
+            left = 5 * trial.seconds  # to see whether there is an end at all
+        episode = play(trial.env, 100 + number, policy, steps, seconds=left)
         number += 1
         if episode.ended:
             played.append(episode)
@@ -217,8 +208,8 @@ def check_ends(trial: Trial) -> None:
 
 CLAIMS: tuple[Callable[[Trial], None], ...] = (
     check_spaces,
-    check_form,
     check_order,
+    check_form,
     check_actions,
     check_repeats,
     check_instances,
@@ -250,7 +241,7 @@ def check_env(env_id: str, env_args: dict[str, Any] | None = None) -> Iterator[s
                 claim(trial)
                 yield (claim.__doc__ or "").strip()
         finally:
-            trial.env.close()
+            trial.close()
     except EnvFault as fault:
         raise EnvFault(f"environment {env_id!r} cannot be trusted: {fault}") from fault
     finally:
@@ -285,7 +276,8 @@ def _check_last_observations(played: list[Played]) -> None:
     ends = [one for one in played if one.terminated and len(one.actions) > 1]
     if len(ends) < 4:
         return
-    low, high = starts.min(0), starts.max(0)
+    span = np.ptp(starts, axis=0)
+    low, high = starts.min(0) - span / 4, starts.max(0) + span / 4  # not all starts have been seen
 
     def starting(back: int) -> float:
         """Share of the episodes whose observation from `back` before the end might be one of a start."""

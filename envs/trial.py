@@ -20,6 +20,17 @@ class EnvFault(ValueError):
     """An environment breaks a promise; the message says which, where, and what was expected."""
 
 
+class Budget:
+    """Seconds of computing, whoever else computes; seconds spent waiting count a quarter."""
+
+    def __init__(self, seconds: float):
+        self._seconds, self._cpu, self._clock = seconds, time.process_time(), time.monotonic()
+
+    def left(self) -> float:
+        spent = max(time.process_time() - self._cpu, (time.monotonic() - self._clock) / 4)
+        return self._seconds - spent
+
+
 @dataclass
 class Played:
     """An episode, or the beginning of one."""
@@ -46,7 +57,7 @@ def play(
     Raises:
         EnvFault: something has the wrong form, or what was returned earlier has changed since.
     """
-    deadline = time.monotonic() + seconds
+    budget = Budget(seconds)
     played, returned = Played(seed), []
     result = heard(f"reset(seed={seed})", lambda: env.reset(seed=seed))
     if not isinstance(result, tuple) or len(result) != 2:
@@ -60,7 +71,7 @@ def play(
             raise EnvFault(f"the info of {where} is {brief(info)}; expected a dict")
         returned.append(obs)
         played.seen.append((np.array(obs), *step[1:]))
-        if played.ended or len(played.actions) >= steps or time.monotonic() > deadline:
+        if played.ended or len(played.actions) >= steps or budget.left() < 0:
             break
         action = policy(obs)
         step, info = stepped(env, action, len(played.actions) + 1)

@@ -149,11 +149,10 @@ def find_run(name: str) -> Run:
         known = RunConfig.__dataclass_fields__
         config = RunConfig(**{key: value for key, value in record.items() if key in known})
         _check_kinds(config)
-        return Run(
-            folder,
-            config,
-            {key: value for key, value in record.items() if key not in known},
-        )
+        extra = {key: value for key, value in record.items() if key not in known}
+        if not isinstance(extra.get("versions", {}), dict):
+            raise TypeError(f"versions is {extra['versions']!r}")
+        return Run(folder, config, extra)
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(
             f"damaged run: {path} is not a run's config ({type(error).__name__}: {error}); train it again"

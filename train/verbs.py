@@ -67,8 +67,7 @@ class TrainSettings:
             value = getattr(self, name)
             if not low <= value < high:
                 raise ValueError(f"{name} is {value}; expected {low} to {high - 1:,}")
-        if self.workers is not None and not 0 <= self.workers <= 1024:
-            raise ValueError(f"workers is {self.workers}; expected 0 to 1,024")
+        _check_workers(self.workers)
         if self.seeds * self.envs > 1_000_000:
             raise ValueError(f"seeds is {self.seeds} and envs {self.envs}; expected at most 1,000,000 columns together")
         if self.steps < self.envs:
@@ -186,21 +185,23 @@ class EvalSettings:
 
     def __post_init__(self) -> None:
         _check_episodes(self.episodes)
+        _check_workers(self.workers)
 
 
 def evaluate(argv: Sequence[str], console: Console) -> None:
     """Report on how a run's agent behaves, on the terminal and in RUN/eval."""
     settings = usage.parse(EvalSettings, argv, prog="cartbot eval", description=evaluate.__doc__ or "")
+    from eval.runs import find_run
+
+    run = find_run(settings.run)  # before what takes longer to import
     from eval import plots
     from eval.evaluation import evaluate as play_all
     from eval.evaluation import pooled
     from eval.report import build_report, success_of
-    from eval.runs import find_run
     from eval.tables import markdown_report, print_report
     from train.findings import show_findings
     from train.panel import EpisodePanel
 
-    run = find_run(settings.run)
     env_args = usage.parse_pairs(settings.env_args, "--env-args")
     with EpisodePanel(console) as panel:
         evaluation, step = play_all(
@@ -246,10 +247,11 @@ def plot(argv: Sequence[str], console: Console) -> None:
     settings = usage.parse(PlotSettings, argv, prog="cartbot plot", description=plot.__doc__ or "")
     if not settings.runs:
         raise UsageError("missing: RUN; cartbot plot RUN..., or `cartbot plot latest`")
-    from eval import plots
     from eval.runs import find_run
 
-    runs = [find_run(name) for name in settings.runs]
+    runs = [find_run(name) for name in settings.runs]  # before what takes longer to import
+    from eval import plots
+
     rows = [plots.read_episodes(run.folder, run.folder.name, run.config.env, run.config.seeds) for run in runs]
     folder = runs[0].folder / "plots"
     curve = Path(settings.out) if settings.out else folder / "learning-curve.png"
@@ -284,9 +286,10 @@ def record(argv: Sequence[str], console: Console) -> None:
     """Record greedy episodes of a run's agent as a video."""
     settings = usage.parse(RecordSettings, argv, prog="cartbot record", description=record.__doc__ or "")
     from eval.runs import find_run
+
+    run = find_run(settings.run)  # before what takes longer to import
     from eval.video import record as record_video
 
-    run = find_run(settings.run)
     path = Path(settings.out) if settings.out else _free_name(Path("videos") / f"{run.folder.resolve().name}.mp4")
     played = record_video(run, settings.episodes, path, checkpoint=settings.checkpoint, seed=settings.seed)
     for episode in played:
@@ -341,12 +344,14 @@ def compare(argv: Sequence[str], console: Console) -> None:
     settings = usage.parse(CompareSettings, argv, prog="cartbot compare", description=compare.__doc__ or "")
     if not settings.runs:
         raise UsageError("missing: RUN; cartbot compare RUN...")
+    from eval.runs import find_run
+
+    runs = [find_run(name) for name in settings.runs]  # before what takes longer to import
     from eval.compare import comparison_grids, draw_profiles, read_contestant
     from eval.plots import save_figure
-    from eval.runs import find_run
     from eval.tables import print_grid
 
-    contestants = [read_contestant(find_run(name)) for name in settings.runs]
+    contestants = [read_contestant(run) for run in runs]
     for grid in comparison_grids(contestants):
         print_grid(grid, console)
     _say_made(console, [save_figure(draw_profiles(contestants), Path(settings.out))])
@@ -412,6 +417,11 @@ def _train_settings(agent: str, argv: Sequence[str]) -> tuple[TrainSettings, Any
 def _check_episodes(episodes: int) -> None:
     if not 1 <= episodes <= 10_000_000:
         raise ValueError(f"episodes is {episodes}; expected 1 to 10,000,000")
+
+
+def _check_workers(workers: int | None) -> None:
+    if workers is not None and not 0 <= workers <= 1024:
+        raise ValueError(f"workers is {workers}; expected 0 to 1,024")
 
 
 def _fits(check: Any, task: Any) -> bool:

@@ -1,0 +1,40 @@
+"""Runs the modules of the campaign and prints their figures in one table."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import sys
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tests.campaigns import faults
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    names = sorted(one.name for one in pkgutil.iter_modules(faults.__path__) if one.name not in ("__main__", "row"))
+    parser = argparse.ArgumentParser(prog="python -m tests.campaigns.faults", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
+    chosen = parser.parse_args(arguments).only
+    console = Console(highlight=False, width=150)
+    table = Table("figure", "ours", "must be", "met", "others, same run", title="faults", title_justify="left")
+    unmet = 0
+    for name in chosen:
+        began = time.monotonic()
+        for row in importlib.import_module(f"tests.campaigns.faults.{name}").rows():
+            table.add_row(*map(escape, (row.figure, row.ours, row.wanted, "yes" if row.met else "NO", row.others)))
+            unmet += not row.met
+            for line in row.failures[:20]:
+                console.print(f"  {escape(row.figure)}: {escape(line)}")
+        console.print(f"{name}: {time.monotonic() - began:.0f} s")
+    console.print(table)
+    return min(unmet, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
