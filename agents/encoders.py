@@ -20,6 +20,11 @@ TILT_SCALE = 5.0
 """Tilts reach 0.3 before an episode ends."""
 OFFSET_SCALE = 10.0
 """Metres between bodies that touch are of order 0.1."""
+POSE_FAR = 3.0
+"""Features of poses beyond this are cut off: a body that has come off another is metres away from it, which would
+leave nothing of the centimetres that matter when features are divided by their deviation."""
+POSE_NOISE = 0.1
+"""Deviations of features of poses below this are not blown up to 1: they are noise."""
 
 FAR = 10.0
 """Standard deviations beyond which a standardised number is cut off."""
@@ -31,33 +36,34 @@ def pose_features(obs: torch.Tensor) -> torch.Tensor:
     """Snapshots of poses as poses and rates of order one, [S, B, repeats, bodies, 7] -> [S, B, F].
 
     Velocity hides in a small difference of snapshots, and the place of one body on another in a small difference of
-    positions: a network learns many times faster when both are given to it. For the first body: position, tilt
-    (horizontal part of its upward axis) and heading; for each further one: the same, its position relative to the
-    first. Then the rates of all of that.
+    positions: a network learns many times faster when both are given to it. For the first body: where it is on the
+    ground (x, y) and its tilt (the horizontal part of its upward axis); for each further one: the same, its place
+    relative to the first. Then the rates of all of that. Heights and headings are left out: balancing does not depend
+    on them.
     """
     placed = _placed(obs[:, :, :: max(1, obs.shape[2] - 1)])  # of the first and the last snapshot: [S, B, 2, F / 2]
     last = placed[:, :, -1]
-    if obs.shape[2] == 1:
-        return last
-    return torch.cat([last, (last - placed[:, :, 0]) * _rate_scale(*obs.shape[2:4], obs.device)], -1)
+    if obs.shape[2] > 1:
+        last = torch.cat([last, (last - placed[:, :, 0]) * _rate_scale(*obs.shape[2:4], obs.device)], -1)
+    return last.clamp(-POSE_FAR, POSE_FAR)
 
 
 def _placed(poses: torch.Tensor) -> torch.Tensor:
-    """Bodies' poses [..., bodies, 7] as six numbers a body, scaled to order one: [..., 6 * bodies]."""
-    position = poses[..., :3]
+    """Bodies' poses [..., bodies, 7] as four numbers a body, scaled to order one: [..., 4 * bodies]."""
+    position = poses[..., :2]
     base, others = position[..., :1, :], position[..., 1:, :]
     position = torch.cat([base, (others - base) * OFFSET_SCALE], -2)
     x, y, z, w = poses[..., 3:].unbind(-1)
-    turned = torch.stack([x * z + w * y, y * z - w * x, x * y + w * z], -1)  # half of: up x, up y, heading y
-    return torch.cat([position, turned * (2 * TILT_SCALE)], -1).flatten(-2)
+    tilt = 2 * torch.stack([x * z + w * y, y * z - w * x], -1)
+    return torch.cat([position, tilt * TILT_SCALE], -1).flatten(-2)
 
 
 @functools.cache
 def _rate_scale(repeats: int, bodies: int, device: torch.device) -> torch.Tensor:
-    """What turns the change of `_placed` over some snapshots into rates of order one, [6 * bodies]."""
-    scale = torch.ones(bodies, 6, device=device)
-    scale[1:, :3] = 1 / OFFSET_SCALE
-    scale[:, 3:] = 1 / TILT_SCALE
+    """What turns the change of `_placed` over some snapshots into rates of order one, [4 * bodies]."""
+    scale = torch.ones(bodies, 4, device=device)
+    scale[1:, :2] = 1 / OFFSET_SCALE
+    scale[:, 2:] = 1 / TILT_SCALE
     return scale.flatten() * (RATE_SCALE / (repeats - 1))
 
 
@@ -86,11 +92,12 @@ class Encoder:
             self.features = CONV_CHANNELS[-1] * height * width
         elif len(self.shape) == 3 and self.shape[-1] == POSE:
             self.kind = "poses"
-            self.features = 6 * self.shape[1] * (2 if self.shape[0] > 1 else 1)
+            self.features = 4 * self.shape[1] * (2 if self.shape[0] > 1 else 1)
         else:
             self.kind, self.features = "flat", int(np.prod(self.shape))
         self.kept_space = gym.spaces.Box(-np.inf, np.inf, (self.features,)) if self.kind == "poses" else space
         """Of what `prepare` gives."""
+        self._least_variance = POSE_NOISE**2 if self.kind == "poses" else 1e-6
         self._seen = 0
         # Of what was seen, [S, 1, F]; the start value of 1 leaves features as they are.
         self._mean = torch.zeros(seeds, 1, self.features, device=device)
@@ -146,19 +153,26 @@ class Encoder:
             start = int(self.space.start)  # pyright: ignore[reportAttributeAccessIssue]
             return torch.nn.functional.one_hot(kept.long() - start, self.features).float()
         if self.kind in ("flat", "poses"):
-            return ((kept.flatten(2).float() - self._mean) / (self._variance + 1e-6).sqrt()).clamp(-FAR, FAR)
+            return ((kept.flatten(2).float() - self._mean) / (self._variance + self._least_variance).sqrt()).clamp(-FAR, FAR)
         return kept
 
     def convolve(self, params: Params, standard: torch.Tensor) -> torch.Tensor:
         """The rest of the way: images become features."""
         if self.kind != "pixels":
             return standard
+        x = self.activations(params, standard)[-1]  # [S, B, C, H, W]
+        return x.flatten(2)
+
+    def activations(self, params: Params, standard: torch.Tensor) -> list[torch.Tensor]:
+        """What each convolution makes of images [S, B, H, W, channels]: [S, B, C, H', W'] each."""
         seeds, batch, height, width, channels = standard.shape
         x = standard.permute(1, 0, 4, 2, 3).reshape(batch, seeds * channels, height, width)  # [B, S * C, H, W]
         x = x.float() / 255
+        layers = []
         for layer, stride in enumerate(CONV_STRIDES):
             x = torch.relu(conv(params, f"conv.{layer}", x, stride))
-        return x.reshape(batch, seeds, -1).transpose(0, 1)
+            layers.append(x.unflatten(1, (seeds, -1)).transpose(0, 1))
+        return layers
 
     @property
     def statistics(self) -> dict[str, torch.Tensor]:
