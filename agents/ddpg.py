@@ -22,9 +22,10 @@ from agents.lazy import torch
 from agents.learning import Adam, Tally
 from agents.networks import Params, blend, clip_gradients, clone, init_mlp, load_params, mlp
 from agents.noise import Kind, Noise, perturbed
+from agents.objectives import Objective
 from agents.replay import Batch, ReplayMemory
 from agents.schedules import ramp
-from agents.streams import spawn_streams
+from agents.streams import SeedStreams, spawn_streams
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +125,17 @@ def td_target(reward: torch.Tensor, next_q: Sequence[torch.Tensor], bootstrap: t
 class DDPG:
     """Actors and critics of all seeds, what they remember, and how they explore."""
 
-    metric_names: tuple[str, ...] = ("loss", "q", "grad_norm", "actor_grad_norm", "saturated", "exploration", "updates")
+    metric_names: tuple[str, ...] = (
+        "loss",
+        "q",
+        "grad_norm",
+        "clipped",
+        "actor_grad_norm",
+        "actor_clipped",
+        "saturated",
+        "exploration",
+        "updates",
+    )
 
     def __init__(self, config: DDPGConfig, task: Task, seeds: Sequence[np.random.SeedSequence], device: torch.device):
         check_task(task)
@@ -209,35 +220,85 @@ class DDPG:
             blend(average, source, average_tau)
 
     def _improve_critic(self, batch: Batch, features: torch.Tensor) -> None:
-        with torch.no_grad():
-            next_features = self.encoder(self.target_critic, batch.next_obs)
-            next_action = self.policy(self.target_actor, next_features)
-            if self.config.target_noise:
-                noise = self.config.target_noise * self._target_streams.normal(*next_action.shape[1:])
-                next_action = perturbed(next_action, noise, limit=2.5 * self.config.target_noise)
-            next_q = self.q_values(self.target_critic, next_features, next_action)
-            target = td_target(batch.reward, [self.reachable.clamp(q) for q in next_q], batch.bootstrap)
-        q_values = self.q_values(self.critic, features, self.actions.from_space(batch.action))
-        unit = self.reachable.unit
-        errors = [torch.nn.functional.smooth_l1_loss(q / unit, target / unit, reduction="none") for q in q_values]
-        loss = batch.mean(torch.stack(errors).sum(0))  # [S]
+        loss, q = self._critic_loss(self.critic, batch, features, self._critic_target(batch, self._target_streams))
         self.critic_optimizer.zero_grad()
         loss.sum().backward()  # over seeds the sum: no seed's gradient depends on how many there are
         norm = clip_gradients(list(self.critic.values()), self.config.max_grad_norm)
         self.critic_optimizer.step(self._decayed(self.config.critic_lr))
-        self._tally.add(loss=loss.detach(), q=q_values[0].detach().mean(-1), grad_norm=norm)
+        clipped = (norm > self.config.max_grad_norm).float()
+        self._tally.add(loss=loss.detach(), q=q.detach().mean(-1), grad_norm=norm, clipped=clipped)
+
+    def _critic_target(self, batch: Batch, streams: SeedStreams) -> torch.Tensor:
+        """What the critics' words on a batch should be, [S, B]; `streams` draw the noise on future actions."""
+        with torch.no_grad():
+            next_features = self.encoder(self.target_critic, batch.next_obs)
+            next_action = self.policy(self.target_actor, next_features)
+            if self.config.target_noise:
+                noise = self.config.target_noise * streams.normal(*next_action.shape[1:])
+                next_action = perturbed(next_action, noise, limit=2.5 * self.config.target_noise)
+            next_q = self.q_values(self.target_critic, next_features, next_action)
+            return td_target(batch.reward, [self.reachable.clamp(q) for q in next_q], batch.bootstrap)
+
+    def _critic_loss(
+        self, critic: Params, batch: Batch, features: torch.Tensor, target: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The critics' loss [S] on a batch, and the first one's values [S, B]."""
+        q_values = self.q_values(critic, features, self.actions.from_space(batch.action))
+        unit = self.reachable.unit
+        errors = [torch.nn.functional.smooth_l1_loss(q / unit, target / unit, reduction="none") for q in q_values]
+        return batch.mean(torch.stack(errors).sum(0)), q_values[0]
 
     def _improve_actor(self, batch: Batch, features: torch.Tensor) -> None:
-        drive = mlp(self.actor, "actor", features)  # [S, B, D], before the tanh
-        critic = {name: tensor.detach() for name, tensor in self.critic.items()}
-        q = self.q_values(critic, features, drive.tanh())[0] / self.reachable.unit
-        loss = batch.mean(-q + self.config.saturation_penalty * drive.square().mean(-1))  # [S]
+        loss, drive = self._actor_loss(self.actor, batch, features)
         self.actor_optimizer.zero_grad()
         loss.sum().backward()
         norm = clip_gradients(list(self.actor.values()), self.config.max_grad_norm)
         self.actor_optimizer.step(self._decayed(self.config.actor_lr))
         saturated = (drive.detach().tanh().abs() > 0.99).float().mean((1, 2))
-        self._actor_tally.add(actor_grad_norm=norm, saturated=saturated)
+        clipped = (norm > self.config.max_grad_norm).float()
+        self._actor_tally.add(actor_grad_norm=norm, actor_clipped=clipped, saturated=saturated)
+
+    def _actor_loss(self, actor: Params, batch: Batch, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The actor's loss [S] on a batch, and its actions before the tanh, [S, B, D]."""
+        drive = mlp(actor, "actor", features)
+        critic = {name: tensor.detach() for name, tensor in self.critic.items()}
+        q = self.q_values(critic, features, drive.tanh())[0] / self.reachable.unit
+        return batch.mean(-q + self.config.saturation_penalty * drive.square().mean(-1)), drive
+
+    def objectives(self, streams: SeedStreams) -> dict[str, Objective]:
+        """What critic and actor minimise, on a batch that `streams` draw."""
+        if not self.updates:
+            return {}
+        config, encoder = self.config, self.encoder
+        batch = self.memory.sample(config.batch_size, config.gamma, config.n_step, streams)
+        target = self._critic_target(batch, streams)
+        obs = encoder.standardise(encoder.prepare(batch.obs))
+        features = encoder.convolve(self.critic, obs).detach()
+        rates = {"critic": self._decayed(config.critic_lr), "actor": self._decayed(config.actor_lr)}
+
+        def critic_loss(critic: Params) -> torch.Tensor:
+            return self._critic_loss(critic, batch, encoder.convolve(critic, obs), target)[0]
+
+        return {
+            "critic": Objective(
+                params=self.critic,
+                loss=critic_loss,
+                move=lambda gradients: self.critic_optimizer.preview(gradients, rates["critic"]),
+                max_norm=config.max_grad_norm,
+                lr=rates["critic"],
+                encoder=encoder,
+                obs=obs,
+            ),
+            "actor": Objective(
+                params=self.actor,
+                loss=lambda actor: self._actor_loss(actor, batch, features)[0],
+                move=lambda gradients: self.actor_optimizer.preview(gradients, rates["actor"]),
+                max_norm=config.max_grad_norm,
+                lr=rates["actor"],
+                encoder=encoder,
+                obs=obs,
+            ),
+        }
 
     def _decayed(self, lr: float) -> float:
         """A learning rate as it is now."""

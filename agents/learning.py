@@ -77,6 +77,11 @@ class Adam:
                 maximize=False,
             )
 
+    def preview(self, gradients: Sequence[torch.Tensor], lr: float) -> list[torch.Tensor]:
+        """What a step along clipped gradients would add to the parameters; nothing is changed."""
+        means, squares = list(self._mean.values()), list(self._square.values())
+        return adam_step(gradients, means, squares, float(self._count) + 1, lr)
+
     def state_dict(self) -> dict[str, Any]:
         return {"count": self._count, "mean": self._mean, "square": self._square}
 
@@ -84,6 +89,21 @@ class Adam:
         self._count.copy_(state["count"])
         load_params(self._mean, state["mean"])
         load_params(self._square, state["square"])
+
+
+def adam_step(
+    gradients: Sequence[torch.Tensor],
+    means: Sequence[torch.Tensor],
+    squares: Sequence[torch.Tensor],
+    count: float,
+    lr: float,
+) -> list[torch.Tensor]:
+    """Adam's step number `count`, given the averages before it: what is added to the parameters."""
+    steps = []
+    for gradient, mean, square in zip(gradients, means, squares, strict=True):
+        mean, square = mean.lerp(gradient, 0.1), square.lerp(gradient.square(), 0.001)
+        steps.append(-lr / (1 - 0.9**count) * mean / ((square / (1 - 0.999**count)).sqrt() + 1e-8))
+    return steps
 
 
 class Tally:

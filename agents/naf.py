@@ -24,9 +24,10 @@ from agents.lazy import torch
 from agents.learning import Adam, Tally
 from agents.networks import Params, blend, clip_gradients, clone, init_mlp, load_params, mlp
 from agents.noise import Kind, Noise, perturbed
+from agents.objectives import Objective
 from agents.replay import Batch, ReplayMemory
 from agents.schedules import ramp
-from agents.streams import spawn_streams
+from agents.streams import SeedStreams, spawn_streams
 
 LOG_DIAGONAL = 3.0
 """Greatest size of the logarithms of L's diagonal, where values are counted in their unit."""
@@ -145,7 +146,16 @@ def td_target(reward: torch.Tensor, next_value: torch.Tensor, bootstrap: torch.T
 class NAF:
     """Networks of all seeds, what they remember, and how they explore."""
 
-    metric_names: tuple[str, ...] = ("loss", "q", "grad_norm", "advantage", "saturated", "exploration", "updates")
+    metric_names: tuple[str, ...] = (
+        "loss",
+        "q",
+        "grad_norm",
+        "clipped",
+        "advantage",
+        "saturated",
+        "exploration",
+        "updates",
+    )
 
     def __init__(self, config: NAFConfig, task: Task, seeds: Sequence[np.random.SeedSequence], device: torch.device):
         check_task(task)
@@ -206,15 +216,7 @@ class NAF:
     def _learn(self, batch: Batch) -> None:
         """One step of gradient descent of every seed on its batch."""
         config = self.config
-        with torch.no_grad():
-            following = noisy_value(self.parts(self.target, batch.next_obs), config.target_noise)
-            target = td_target(batch.reward, self.reachable.clamp(following), batch.bootstrap)
-        found = self.parts(self.params, batch.obs)
-        below = advantage(found, self.actions.from_space(batch.action))
-        q = found.value + below  # [S, B]
-        unit = self.reachable.unit
-        error = torch.nn.functional.smooth_l1_loss(q / unit, target / unit, reduction="none")
-        loss = batch.mean(error)  # [S]
+        loss, found, below = self._loss(self.params, batch)
         self.optimizer.zero_grad()
         loss.sum().backward()  # over seeds the sum: no seed's gradient depends on how many there are
         norm = clip_gradients(list(self.params.values()), config.max_grad_norm)
@@ -223,14 +225,46 @@ class NAF:
         blend(self.target, self.params, config.target_tau)
         # Early on the average is short, so that it does not hold on to the initial weights.
         blend(self.average, self.params, max(config.average_tau, 1 / self.updates))
+        unit = self.reachable.unit
         self._tally.add(
             loss=loss.detach(),
-            q=q.detach().mean(-1),
+            q=(found.value + below).detach().mean(-1),
             grad_norm=norm,
+            clipped=(norm > config.max_grad_norm).float(),
             advantage=below.detach().mean(-1),
             saturated=(found.mu.detach().abs() > 0.99).float().mean((1, 2)),
             logdiag=found.lower.detach().diagonal(dim1=-2, dim2=-1).log().mean((1, 2)) - 0.5 * unit.log().squeeze(-1),
         )
+
+    def _loss(self, params: Params, batch: Batch) -> tuple[torch.Tensor, Parts, torch.Tensor]:
+        """The loss [S] of parameters on a batch, what Q is made of there, and the actions' advantages [S, B]."""
+        with torch.no_grad():
+            following = noisy_value(self.parts(self.target, batch.next_obs), self.config.target_noise)
+            target = td_target(batch.reward, self.reachable.clamp(following), batch.bootstrap)
+        found = self.parts(params, batch.obs)
+        below = advantage(found, self.actions.from_space(batch.action))
+        q = found.value + below  # [S, B]
+        unit = self.reachable.unit
+        error = torch.nn.functional.smooth_l1_loss(q / unit, target / unit, reduction="none")
+        return batch.mean(error), found, below
+
+    def objectives(self, streams: SeedStreams) -> dict[str, Objective]:
+        """What is minimised, on a batch that `streams` draw."""
+        if not self.updates:
+            return {}
+        config = self.config
+        batch = self.memory.sample(config.batch_size, config.gamma, config.n_step, streams)
+        return {
+            "q": Objective(
+                params=self.params,
+                loss=lambda params: self._loss(params, batch)[0],
+                move=lambda gradients: self.optimizer.preview(gradients, self.lr),
+                max_norm=config.max_grad_norm,
+                lr=self.lr,
+                encoder=self.encoder,
+                obs=self.encoder.standardise(self.encoder.prepare(batch.obs)),
+            )
+        }
 
     @property
     def lr(self) -> float:

@@ -27,9 +27,11 @@ from agents.base import Step, Task, check_bounds
 from agents.encoders import Encoder, check_observation_space
 from agents.finite import Watched
 from agents.lazy import torch
+from agents.learning import adam_step
 from agents.networks import Params, clip_gradients, clone, init_mlp, load_params, mlp
-from agents.rollouts import EpisodeMemory
-from agents.streams import spawn_streams
+from agents.objectives import Objective
+from agents.rollouts import EpisodeMemory, Episodes
+from agents.streams import SeedStreams, spawn_streams
 
 LOG_STD = (-4.0, 1.0)
 """Bounds of the logarithm of a Gaussian policy's deviation; actions are scaled to [-1, 1]."""
@@ -170,6 +172,7 @@ class Reinforce:
         "entropy",
         "kl",
         "grad_norm",
+        "clipped",
         "value_loss",
         "explained",
         "deviation",
@@ -271,13 +274,7 @@ class Reinforce:
         """One step of a seed's policy on its batch, and several of its baseline."""
         config, batch, encoder = self.config, self.memory.take(seed), self._encoder_of(seed)
         params, value_params = self._adam.of(seed), self._value_adam.of(seed)
-        with torch.no_grad():
-            value, last_value = torch.zeros_like(batch.reward), torch.zeros_like(batch.bootstrap)  # [T, M], [M]
-            if config.baseline:
-                value[batch.steps] = self._values(value_params, encoder, batch.obs)[0]
-                last_value = self._values(value_params, encoder, batch.last_obs)[0] * batch.bootstrap
-            found = advantages(batch.reward, value, last_value, batch.length, config.gamma, config.gae_lambda)
-            advantage, returns = found[batch.steps][None], (found + value)[batch.steps][None]  # [1, B]
+        advantage, returns = self._judged(batch, value_params, encoder)
         policy = self.policy(params, encoder, batch.obs)
         entropy = policy.entropy()
         judged, scale = standardised(advantage, self._scale[seed : seed + 1] * config.scale_memory)
@@ -291,13 +288,13 @@ class Reinforce:
                 for name, tensor in params.items():
                     tensor.copy_(before[name].lerp(tensor, float((config.max_kl / kl).sqrt())))
         figures = {"loss": loss, "entropy": entropy.mean(), "kl": kl, "grad_norm": norm, "deviation": advantage.std()}
+        figures["clipped"] = (norm > config.max_grad_norm).float()
         if config.baseline:
             figures["explained"] = 1 - advantage.var() / returns.var().clamp(min=1e-12)
         shares = -(-batch.obs.shape[1] // config.value_batch)  # each has steps of all episodes and all their times
         for number in range(config.value_steps if config.baseline else 0):
             share = slice(number % shares, None, shares)
-            error = (self._values(value_params, encoder, batch.obs[:, share]) - returns[:, share]) / self._horizon
-            value_loss = error.square().mean(-1)
+            value_loss = self._value_loss(value_params, encoder, batch.obs[:, share], returns[:, share])
             self._value_adam.step(seed, value_params, value_loss, config.value_lr, config.max_grad_norm)
             figures.setdefault("value_loss", value_loss)  # of what the advantages were taken from
         for name, figure in figures.items():
@@ -305,6 +302,61 @@ class Reinforce:
         self._figures["batch_steps"][seed] = batch.obs.shape[1]
         self._figures["updates"][seed] += 1
         self._news[seed] = True
+
+    def _judged(self, batch: Episodes, value_params: Params, encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor]:
+        """Advantages of a seed's batch, and the returns that its baseline is to tell, [1, B] each."""
+        config = self.config
+        with torch.no_grad():
+            value, last_value = torch.zeros_like(batch.reward), torch.zeros_like(batch.bootstrap)  # [T, M], [M]
+            if config.baseline:
+                value[batch.steps] = self._values(value_params, encoder, batch.obs)[0]
+                last_value = self._values(value_params, encoder, batch.last_obs)[0] * batch.bootstrap
+            found = advantages(batch.reward, value, last_value, batch.length, config.gamma, config.gae_lambda)
+            return found[batch.steps][None], (found + value)[batch.steps][None]
+
+    def _value_loss(
+        self, value_params: Params, encoder: Encoder, obs: torch.Tensor, returns: torch.Tensor
+    ) -> torch.Tensor:
+        """How far the baseline is from returns [1, B], squared, in units of the horizon: [1]."""
+        error = (self._values(value_params, encoder, obs) - returns) / self._horizon
+        return error.square().mean(-1)
+
+    def objectives(self, streams: SeedStreams) -> dict[str, Objective]:
+        """What policy and baseline of seed 0 are about to minimise; nothing until its batch is full."""
+        if 0 not in self.memory.full_seeds():
+            return {}
+        config, encoder, batch = self.config, self._encoder_of(0), self.memory.look(0)
+        value_params = self._value_adam.of(0)
+        advantage, returns = self._judged(batch, value_params, encoder)
+        judged, _ = standardised(advantage, self._scale[:1] * config.scale_memory)
+        obs = encoder.standardise(encoder.prepare(batch.obs))
+
+        def loss_of_policy(params: Params) -> torch.Tensor:
+            policy = self.policy(params, encoder, batch.obs)
+            return policy_loss(policy.log_prob(batch.action), judged, policy.entropy(), config.entropy_bonus)
+
+        found = {
+            "policy": Objective(
+                params=self._adam.of(0),
+                loss=loss_of_policy,
+                move=lambda gradients: self._adam.preview(0, gradients, self.lr),
+                max_norm=config.max_grad_norm,
+                lr=self.lr,
+                encoder=encoder,
+                obs=obs,
+            )
+        }
+        if config.baseline:
+            found["value"] = Objective(
+                params=value_params,
+                loss=lambda params: self._value_loss(params, encoder, batch.obs, returns),
+                move=lambda gradients: self._value_adam.preview(0, gradients, config.value_lr),
+                max_norm=config.max_grad_norm,
+                lr=config.value_lr,
+                encoder=encoder,
+                obs=obs,
+            )
+        return found
 
     def _encoder_of(self, seed: int) -> Encoder:
         """The encoder as one seed's batch needs it, with the statistics of that seed."""
@@ -413,6 +465,11 @@ class SeedAdam:
                 scale = (square / (1 - decay_square**count)).sqrt() + 1e-8
                 tensor.addcdiv_(mean, scale, value=-lr / (1 - decay_mean**count))
         return norm
+
+    def preview(self, seed: int, gradients: Sequence[torch.Tensor], lr: float) -> list[torch.Tensor]:
+        """What a step of one seed along clipped gradients would add to its parameters; nothing is changed."""
+        means, squares = ([part[seed : seed + 1] for part in of.values()] for of in (self._mean, self._square))
+        return adam_step(gradients, means, squares, int(self._count[seed]) + 1, lr)
 
     def state_dict(self) -> dict[str, Any]:
         return {"mean": self._mean, "square": self._square, "count": self._count}

@@ -117,6 +117,13 @@ class EpisodeMemory:
 
     def take(self, seed: int) -> Episodes:
         """Hands out a full seed's batch, and begins its next: with the next episode that each column begins."""
+        batch, own = self.look(seed), slice(seed * self.envs, (seed + 1) * self.envs)
+        self._done[own] = 0
+        self._idle[own] = True
+        return batch
+
+    def look(self, seed: int) -> Episodes:
+        """A full seed's batch, which stays where it is."""
         own = slice(seed * self.envs, (seed + 1) * self.envs)
         length = self._ring["length"][:, own].flatten()  # [M]
         longest = int(length.max())
@@ -127,8 +134,6 @@ class EpisodeMemory:
             return kept.transpose(0, 1).flatten(1, 2)
 
         steps = torch.arange(longest, device=self.device)[:, None] < length  # [T, M]
-        self._done[own] = 0
-        self._idle[own] = True
         return Episodes(
             obs=by_time("obs")[steps][None],
             action=by_time("action")[steps][None],

@@ -4,6 +4,7 @@ config.json      every setting, versions, git revision, the command
 metrics.csv      figures of learning, a row per seed and interval
 episodes.csv     a row per finished episode
 checkpoints/     see `eval.checkpoint`
+diagnostics.csv  with --diagnostics: see `train.diagnostics`; also layers.csv and, for images, diagnostics/
 tensorboard/     the figures again, for TensorBoard
 eval/            what `cartbot eval` made
 """
@@ -56,6 +57,8 @@ class RunConfig:
     """Processes that simulate; None: as many as the environment likes."""
     checkpoint_interval: int = 0
     """Environment steps per seed between checkpoints."""
+    diagnostics_interval: int = 0
+    """Environment steps per seed between looks at the losses; 0: none."""
 
 
 class Run:

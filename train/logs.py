@@ -67,7 +67,7 @@ class TrainingLog:
         self.metrics = CsvLog(folder / "metrics.csv")
         self.episodes = CsvLog(folder / "episodes.csv")
         self._table, self._metric_names = table, metric_names
-        self._board = SummaryWriter(str(folder / "tensorboard"))
+        self.board = SummaryWriter(str(folder / "tensorboard"))
 
     def episode(self, episode: Episode) -> None:
         """One finished episode."""
@@ -113,12 +113,12 @@ class TrainingLog:
             }
             for name, value in figures.items():
                 if np.isfinite(value):
-                    self._board.add_scalar(f"{name.replace(':', '/')}/seed{seed}", float(value), step)
+                    self.board.add_scalar(f"{name.replace(':', '/')}/seed{seed}", float(value), step)
             self.metrics.write(row | figures)
 
     def state_dict(self) -> dict[str, Any]:
         """How long the files are."""
-        self._board.flush()
+        self.board.flush()
         return {"metrics": self.metrics.flush(), "episodes": self.episodes.flush()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -128,7 +128,7 @@ class TrainingLog:
     def close(self) -> None:
         self.metrics.close()
         self.episodes.close()
-        self._board.close()
+        self.board.close()
 
 
 def _cell(value: Any) -> Any:

@@ -22,6 +22,7 @@ from eval.loop import Interaction, agent_seeds, training_seeds
 from eval.runs import Run, RunConfig
 from eval.tasks import describe_task, make_envs
 from train.logs import TrainingLog
+from train.diagnostics import Diagnostics, check_diagnosable
 from train.panel import TrainingPanel
 
 LOG_ROWS = 100
@@ -96,6 +97,8 @@ def train(
         seeds = agent_seeds(config.seed, config.seeds)
         agent = find_agent(config.agent).build(agent_config, task, seeds, torch.device(config.device))
         run = make_run(config)
+        if config.diagnostics_interval:
+            check_diagnosable(agent)
         interaction = Interaction(
             venv,
             agent,
@@ -105,7 +108,8 @@ def train(
             meanwhile=agent.update,
         )
         log = TrainingLog(run.folder, table, agent.metric_names)
-        session = _Session(run, agent, interaction, EpisodeRecorder(table), log)
+        diagnostics = Diagnostics(agent, run) if config.diagnostics_interval else None
+        session = _Session(run, agent, interaction, EpisodeRecorder(table), log, diagnostics)
         try:
             if resume:
                 session.load()
@@ -123,16 +127,27 @@ def train(
             session.log.close()
     finally:
         venv.close()
+            if diagnostics:
+                diagnostics.close()
     return run
 
 
 class _Session:
     """A run in progress, between two checkpoints."""
 
-    def __init__(self, run: Run, agent: Agent, interaction: Interaction, recorder: EpisodeRecorder, log: TrainingLog):
+    def __init__(
+        self,
+        run: Run,
+        agent: Agent,
+        interaction: Interaction,
+        recorder: EpisodeRecorder,
+        log: TrainingLog,
+        diagnostics: Diagnostics | None,
+    ):
         self.run, self.agent, self.interaction, self.recorder, self.log = run, agent, interaction, recorder, log
         self.step = 0
         self._seconds = 0.0
+        self.diagnostics = diagnostics
         self._recent: list[list[Episode]] = [[] for _ in range(run.config.seeds)]
 
     def train(self, total: int, signals: StopSignals, panel: TrainingPanel) -> None:
@@ -153,6 +168,9 @@ class _Session:
                 self.log.episode(episode)
             self._seconds = time.monotonic() - began
             stop = signals.received  # looked at once: one that comes during what follows waits for the next step
+            if self.diagnostics:
+                self.diagnostics.look(self.step, self.log.board)
+                self.interaction.watch.lap("diagnose")
             done = self.step >= total or stop is not None
             if self.step // log_every > before // log_every:
                 self._write_figures()
@@ -179,6 +197,7 @@ class _Session:
                 "log": self.log.state_dict(),
                 "recent": [[_brief(episode) for episode in seed] for seed in self._recent],
                 "step": self.step,
+                "diagnostics": self.diagnostics.state_dict() if self.diagnostics else {},
                 "seconds": self._seconds,
             },
         )
@@ -192,6 +211,8 @@ class _Session:
         self.log.load_state_dict(state["log"])
         self._recent = [[_from_brief(brief) for brief in seed] for seed in state["recent"]]
         self.step, self._seconds = int(state["step"]), float(state["seconds"])
+        if self.diagnostics:
+            self.diagnostics.load_state_dict(state["diagnostics"])
 
     def _write_figures(self) -> None:
         metrics = self.agent.metrics()

@@ -51,6 +51,10 @@ class TrainSettings:
     """Folder of the run. Default: runs/ENV-AGENT-TIME. A name that is taken becomes NAME-2."""
     checkpoint_interval: int = 25_000
     """Environment steps per seed between checkpoints: what a kill -9 loses at most."""
+    diagnostics: bool = False
+    """Look at losses while training: layers, gradients, curvature, activations. Nothing that is learnt changes."""
+    diagnostics_interval: int = 5_000
+    """Environment steps per seed between two looks."""
     check: bool = True
     """Hold an environment that is neither ours nor Gymnasium's against `cartbot check` first."""
     config: str | None = None
@@ -63,6 +67,7 @@ class TrainSettings:
             ("envs", 1, 100_000),
             ("seed", 0, 2**63),
             ("checkpoint_interval", 1, 10**12),
+            ("diagnostics_interval", 1, 10**12),
         ):
             value = getattr(self, name)
             if not low <= value < high:
@@ -125,6 +130,7 @@ def train(argv: Sequence[str], console: Console) -> None:
         device_reason=reason,
         workers=settings.workers,
         checkpoint_interval=settings.checkpoint_interval,
+        diagnostics_interval=settings.diagnostics_interval if settings.diagnostics else 0,
     )
 
     def make_run(config: RunConfig) -> Run:
