@@ -23,9 +23,10 @@ from agents.finite import Watched
 from agents.lazy import torch
 from agents.learning import Adam, Tally, compiled
 from agents.networks import Params, blend, check_widths, clone, init_mlp, load_params, mlp
+from agents.objectives import Objective
 from agents.replay import Batch, ReplayMemory, latest_batch
 from agents.schedules import halving
-from agents.streams import spawn_streams
+from agents.streams import SeedStreams, spawn_streams
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +146,7 @@ def check_task(task: Task) -> None:
 class DQN:
     """Q-networks of all seeds, what they remember, and how they explore."""
 
-    metric_names = ("loss", "q", "grad_norm", "exploration", "updates")
+    metric_names = ("loss", "q", "grad_norm", "clipped", "exploration", "updates")
 
     def __init__(self, config: DQNConfig, task: Task, seeds: Sequence[np.random.SeedSequence], device: torch.device):
         check_task(task)
@@ -240,6 +241,17 @@ class DQN:
     ) -> dict[str, torch.Tensor]:
         """The rule, as a function of tensors that waits for none of them; returns figures, [S] each."""
         config = self.config
+        loss, q = self._loss(self.params, batch)
+        norm = self.optimizer.descend(loss, lr, config.max_grad_norm)
+        if moves_target:
+            blend(self.target, self.params, config.target_tau)
+        blend(self.average, self.params, average_tau)
+        clipped = (norm > config.max_grad_norm).float()
+        return {"loss": loss.detach(), "q": q.detach().mean(-1), "grad_norm": norm, "clipped": clipped}
+
+    def _loss(self, params: Params, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loss [S] of parameters on a batch, and their values of what was done there, [S, B]."""
+        config = self.config
         obs, next_obs = self.encoder.standardise(batch.obs), self.encoder.standardise(batch.next_obs)
         with torch.no_grad():
             next_target_q = self.q_values(self.target if config.target_interval else self.params, next_obs)
@@ -247,13 +259,27 @@ class DQN:
             following = self.reachable.clamp(next_value(next_target_q, next_online_q, config.backup_epsilon))
             target = td_target(batch.reward, following, batch.bootstrap)
         chosen = (batch.action - self._first_action).unsqueeze(-1)
-        q = self.q_values(self.params, obs).gather(-1, chosen).squeeze(-1)  # [S, B]
-        loss = batch.mean(torch.nn.functional.smooth_l1_loss(q, target, reduction="none"))  # [S]
-        norm = self.optimizer.descend(loss, lr, config.max_grad_norm)
-        if moves_target:
-            blend(self.target, self.params, config.target_tau)
-        blend(self.average, self.params, average_tau)
-        return {"loss": loss.detach(), "q": q.detach().mean(-1), "grad_norm": norm}
+        q = self.q_values(params, obs).gather(-1, chosen).squeeze(-1)  # [S, B]
+        return batch.mean(torch.nn.functional.smooth_l1_loss(q, target, reduction="none")), q
+
+    def objectives(self, streams: SeedStreams) -> dict[str, Objective]:
+        """What is minimised, on a batch that `streams` draw or, without a memory, on the latest step."""
+        config, batch = self.config, self._latest
+        if self.updates and config.memory_size:
+            batch = self.memory.sample(config.batch_size, config.gamma, config.n_step, streams)
+        if batch is None:
+            return {}
+        return {
+            "q": Objective(
+                params=self.params,
+                loss=lambda params: self._loss(params, batch)[0],
+                move=lambda gradients: self.optimizer.preview(gradients, self.lr),
+                max_norm=config.max_grad_norm,
+                lr=self.lr,
+                encoder=self.encoder,
+                obs=self.encoder.standardise(batch.obs),
+            )
+        }
 
     @property
     def lr(self) -> float:
