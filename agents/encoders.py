@@ -74,11 +74,20 @@ class Encoder:
     what each seed has seen so far; a Discrete space becomes one-hot; images (uint8 (height, width, channels)) pass a
     small convolutional network.
 
+    Args:
+        space: of one observation.
+        seeds: S.
+        device: where features are made.
+        least_deviation: numbers that vary by less than this are not blown up to a deviation of 1. By default what
+            suits the space: next to nothing for numbers of unknown unit.
+
     Raises:
         ValueError: the space is none of these.
     """
 
-    def __init__(self, space: gym.Space[Any], seeds: int, device: torch.device):
+    def __init__(
+        self, space: gym.Space[Any], seeds: int, device: torch.device, *, least_deviation: float | None = None
+    ):
         check_observation_space(space)
         self.space = space
         self.shape = tuple(space.shape or ())
@@ -97,7 +106,9 @@ class Encoder:
             self.kind, self.features = "flat", int(np.prod(self.shape))
         self.kept_space = gym.spaces.Box(-np.inf, np.inf, (self.features,)) if self.kind == "poses" else space
         """Of what `prepare` gives."""
-        self._least_variance = POSE_NOISE**2 if self.kind == "poses" else 1e-6
+        if least_deviation is None:
+            least_deviation = POSE_NOISE if self.kind == "poses" else 1e-3
+        self.least_deviation = least_deviation
         self._seen = 0
         # Of what was seen, [S, 1, F]; the start value of 1 leaves features as they are.
         self._mean = torch.zeros(seeds, 1, self.features, device=device)
@@ -153,7 +164,8 @@ class Encoder:
             start = int(self.space.start)  # pyright: ignore[reportAttributeAccessIssue]
             return torch.nn.functional.one_hot(kept.long() - start, self.features).float()
         if self.kind in ("flat", "poses"):
-            return ((kept.flatten(2).float() - self._mean) / (self._variance + self._least_variance).sqrt()).clamp(-FAR, FAR)
+            deviation = (self._variance + self.least_deviation**2).sqrt()
+            return ((kept.flatten(2).float() - self._mean) / deviation).clamp(-FAR, FAR)
         return kept
 
     def convolve(self, params: Params, standard: torch.Tensor) -> torch.Tensor:

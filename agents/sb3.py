@@ -64,7 +64,8 @@ class SB3:
         self._encoders: list[Encoder] = []
         """What standardises the numbers that each seed sees, where anything does."""
         if self._gate.standardise:
-            self._encoders = [Encoder(self._gate.space, 1, device) for _ in seeds]
+            least = self._gate.least_deviation
+            self._encoders = [Encoder(self._gate.space, 1, device, least_deviation=least) for _ in seeds]
         self.learners: list[sb3_learners.Learner] = []
         for seed in self._generators.turns():
             encoder = self._encoders[seed] if self._encoders else None

@@ -39,6 +39,8 @@ class Gate:
         self._start = int(space.start) if isinstance(space, gym.spaces.Discrete) else 0
         self.standardise = encode and encoder.kind in ("flat", "poses") and isinstance(space, gym.spaces.Box)
         """Whether what passes is to be standardised by the networks: the statistics change, so memories keep it raw."""
+        self.least_deviation = encoder.least_deviation
+        """Numbers that vary by less are not blown up."""
         self.space = space
         """What passes, as a space."""
         if self._encoder:
