@@ -8,13 +8,16 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from numpy.typing import NDArray
 
 from agents.base import Agent, Step, Task
 from agents.lazy import torch
 from agents.registry import AGENTS, Entry, find_agent
+from eval.actions import ActionWatch, watch_actions
 from eval.checkpoint import load_checkpoint
 from eval.episodes import Episode, EpisodeRecorder
 from eval.loop import EVALUATION_SEED, EvaluationSeeds, Interaction, agent_seeds
+from eval.paths import ActionField, action_field, watch_paths
 from eval.pulls import PullCurves, watch_pulls
 from eval.runs import Run
 from eval.tasks import ActionTable, describe_task, make_envs
@@ -25,7 +28,7 @@ COLUMNS = 64
 """Columns that an evaluation spreads its episodes over, at most."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Evaluation:
     """Everything that was played, sorted by start state."""
 
@@ -46,6 +49,12 @@ class Evaluation:
     baselines: dict[str, list[Episode]] = field(default_factory=dict)
     pulls: dict[str, PullCurves] = field(default_factory=dict)
     """For bandits: regret against time of the run's agent and of the baselines, by name."""
+    actions: dict[str, ActionWatch] = field(default_factory=dict)
+    """For continuous control: counts of the actions in each mode and of the baselines, by name."""
+    paths: list[tuple[int, NDArray[np.float64]]] = field(default_factory=list)
+    """For robots: the seed and the path [T, 2] of some greedy episodes."""
+    action_field: ActionField | None = None
+    """For robots: the greedy action all over the track."""
 
 
 Progress = Callable[[str, int, int], None]
@@ -122,14 +131,22 @@ def evaluate(
             seeds = EvaluationSeeds(episodes, config.seeds, spread)
             interaction = Interaction(venv, agent, config.seeds, seeds, explore=explore)
             played: list[list[Episode]] = [[] for _ in range(config.seeds)]
-            watch = watch_pulls(venv)
-            for episode in play(interaction, table, gamma, agent, watch):
+            pulls, actions = watch_pulls(venv), watch_actions(task.action_space, config.seeds)
+            paths = watch_paths(venv, config.seeds) if mode == "greedy" else None
+            for episode in play(interaction, table, gamma, agent, (pulls, actions, paths)):
                 played[episode.seed].append(episode)
                 if progress:
                     progress(mode, sum(map(len, played)), episodes * config.seeds)
             evaluation.modes[mode] = [sorted(one, key=start_state) for one in played]
-            if watch:
-                evaluation.pulls[config.agent] = watch.curves()
+            if pulls:
+                evaluation.pulls[config.agent] = pulls.curves()
+            if actions:
+                evaluation.actions[mode] = actions
+            if paths:
+                evaluation.paths = paths.paths
+                evaluation.action_field = action_field(
+                    venv, lambda count: make_envs(config.env, count, env_args=env_args), agent, config.seeds, table
+                )
     finally:
         venv.close()
     spread = min(episodes, COLUMNS // 2)
@@ -138,14 +155,16 @@ def evaluate(
         for name, baseline in fitting_baselines(task, config.agent):
             interaction = Interaction(venv, baseline, 1, EvaluationSeeds(episodes, 1, spread), explore=False)
             one: list[Episode] = []
-            watch = watch_pulls(venv)
-            for episode in play(interaction, table, gamma, baseline, watch):
+            pulls, actions = watch_pulls(venv), watch_actions(task.action_space, 1)
+            for episode in play(interaction, table, gamma, baseline, (pulls, actions)):
                 one.append(episode)
                 if progress:
                     progress(f"baseline {name}", len(one), episodes)
             evaluation.baselines[name] = sorted(one, key=start_state)
-            if watch:
-                evaluation.pulls[name] = watch.curves()
+            if pulls:
+                evaluation.pulls[name] = pulls.curves()
+            if actions:
+                evaluation.actions[name] = actions
     finally:
         venv.close()
     return evaluation, step
@@ -164,11 +183,11 @@ def play(
     table: ActionTable,
     gamma: float,
     agent: Agent,
-    watch: Callable[[Step], None] | None = None,
+    watches: Sequence[Callable[[Step], None] | None] = (),
 ) -> Iterator[Episode]:
     """Runs an interaction out and yields its episodes as they end, with the agent's predictions where it makes any.
 
-    `watch`, if there is one, is told of every step.
+    Each of `watches` that there is is told of every step.
     """
     space = interaction.envs.single_action_space
     bounds = (space.low, space.high) if isinstance(space, gym.spaces.Box) and space.is_bounded() else None
@@ -178,8 +197,9 @@ def play(
     for step in interaction:
         if learns:
             agent.observe(step)
-        if watch:
-            watch(step)
+        for watch in watches:
+            if watch:
+                watch(step)
         values = last_values = None
         if value is not None:
             values = value(step.obs) if step.first.any() else np.zeros(step.reward.shape)

@@ -167,6 +167,29 @@ def greedy_arrows(q_values: NDArray[np.floating]) -> NDArray[np.float64]:
     return best / best.sum(-1, keepdims=True)
 
 
+def greedy_policy(
+    agent: Any, seeds: int, states: int, actions: int
+) -> tuple[NDArray[np.floating] | None, NDArray[np.float64]]:
+    """What any agent would do in each state of a Discrete space, and how good it thinks they are.
+
+    Args:
+        agent: with S seeds.
+        seeds: S.
+        states: of the space.
+        actions: that there are, A.
+
+    Returns:
+        Values [states], means over seeds, None where the agent has none; and the chances [states, A] with which its
+        seeds take an action, tables sharing them among the best.
+    """
+    if isinstance(agent, Tabular):
+        return agent.state_values().mean(0), greedy_arrows(agent.q.mean(0).cpu().numpy())
+    obs = np.broadcast_to(np.arange(states), (seeds, states)).copy()
+    action = agent.act(obs, np.ones(obs.shape, bool), explore=False)  # [S, states]
+    values = agent.value(obs).mean(0) if hasattr(agent, "value") else None
+    return values, np.eye(actions)[action].mean(0)
+
+
 def table_grid(agent: Tabular) -> Grid:
     """The learned table with states and actions named: means over seeds, and each seed's greedy action."""
     table = agent.table()

@@ -85,22 +85,24 @@ def _row(raw: dict[str, Any], actions: Sequence[str], seeds: int) -> list[float]
     return row if np.less(np.abs(row), MOST).all() and row[0] in range(seeds) and row[1] >= 0 else None
 
 
-def windows(rows: EpisodeRows, values: NDArray[np.floating], weights: NDArray[np.floating]) -> tuple[NDArray, NDArray]:
-    """Weighted means of `values` of each seed's episodes that ended within equal windows of steps.
+def windows(
+    rows: EpisodeRows, values: NDArray[np.floating], weights: NDArray[np.floating], points: int = POINTS
+) -> tuple[NDArray, NDArray]:
+    """Weighted means of `values` of each seed's episodes that ended within `points` equal windows of steps.
 
     A window in which a seed ended no episode takes the one before it.
 
     Returns:
         The ends of the windows [T], and means [S, T] (windows before every seed's first episode are left out).
     """
-    edges = np.linspace(0, rows.step.max(), POINTS + 1)
-    window = np.clip(np.searchsorted(edges, rows.step) - 1, 0, POINTS - 1)
-    totals, counts = np.zeros((rows.seeds, POINTS)), np.zeros((rows.seeds, POINTS))
+    edges = np.linspace(0, rows.step.max(), points + 1)
+    window = np.clip(np.searchsorted(edges, rows.step) - 1, 0, points - 1)
+    totals, counts = np.zeros((rows.seeds, points)), np.zeros((rows.seeds, points))
     np.add.at(totals, (rows.seed, window), values * weights)
     np.add.at(counts, (rows.seed, window), weights)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = totals / counts
-    for point in range(1, POINTS):
+    for point in range(1, points):
         gaps = np.isnan(means[:, point])
         means[gaps, point] = means[gaps, point - 1]
     known = ~np.isnan(means).any(0)
@@ -126,9 +128,9 @@ def draw_learning_curves(runs: Sequence[EpisodeRows]) -> Figure:
     return figure
 
 
-def draw_proportions_over_training(rows: EpisodeRows) -> Figure:
+def draw_proportions_over_training(rows: EpisodeRows, columns: int = 4) -> Figure:
     """The share of each action in training, one panel per seed: how a policy came to what it does."""
-    columns = min(4, rows.seeds)
+    columns = min(columns, rows.seeds)
     lines = -(-rows.seeds // columns)
     figure, grid = plt.subplots(
         lines, columns, figsize=(2.6 * columns + 1.2, 2.2 * lines + 0.6), sharex=True, sharey=True, squeeze=False,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,12 +29,16 @@ def asymptotic_slope(curves: PullCurves) -> tuple[float, str] | None:
     return float(np.median(slopes)), "asymptotic slope" if one else "asymptotic slope, median of the instances"
 
 
-def draw_regret(curves: Mapping[str, PullCurves], title: str) -> Figure:
-    """Mean regret against time with 95% bands, over time as it is and over its logarithm."""
-    figure, panels = plt.subplots(1, 2, figsize=(11, 4.5), sharey=True, layout="constrained")
+def draw_regret(
+    curves: Mapping[str, PullCurves], title: str, scales: Sequence[Literal["linear", "log"]] = ("linear", "log")
+) -> Figure:
+    """Mean regret against time with 95% bands, a panel for each scale of time."""
+    size = (5.5 * len(scales), 4.5)
+    figure, grid = plt.subplots(1, len(scales), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    panels = grid[0]
     any_curves = next(iter(curves.values()))
     slope = asymptotic_slope(any_curves)
-    for axes, scale in zip(panels, ("linear", "log"), strict=True):
+    for axes, scale in zip(panels, scales, strict=True):
         for index, (name, one) in enumerate(curves.items()):
             draw_mean(axes, index, name, one.steps, one.regret)
         if slope is not None and slope[0] > 0:
@@ -50,7 +54,7 @@ def draw_regret(curves: Mapping[str, PullCurves], title: str) -> Figure:
         tidy(axes)
     top = max(one.regret.mean(0).max() for one in curves.values())
     panels[0].set(ylabel="regret", ylim=(0, 1.1 * max(top, 1e-9)))
-    panels[1].legend(frameon=False, fontsize=8)
+    panels[-1].legend(frameon=False, fontsize=8)
     figure.suptitle(f"Regret, {title}: mean and 95% band over episodes", fontsize=10)
     return figure
 

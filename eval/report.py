@@ -4,48 +4,58 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from agents.registry import find_agent
+from eval.collapse import Check, collapse_check, collapse_history
 from eval.episodes import Episode
 from eval.evaluation import Evaluation, pooled
+from eval.plots import EpisodeRows, windows
 from eval.runs import Run
 from eval.stats import deciles, share_interval
 
 SCHEMA = 1
-MOST, MOST_IDLE = 0.9, 0.7
-"""Shares of all actions above which a policy counts as collapsed onto one: any, and the one that does nothing.
-
-A good driver goes forward four times in five; nobody does well by doing nothing as often.
-"""
-NEVER = 0.005
-"""Share below which it counts as never using one."""
 PAIRS = 40
 """[action, reward] pairs listed at most."""
+WINDOWS = 20
+"""Parts of training whose action proportions are told."""
 
 
-def build_report(run: Run, evaluation: Evaluation, checkpoint_step: int) -> dict[str, Any]:
-    """The whole of `report.json`."""
+def build_report(
+    run: Run, evaluation: Evaluation, checkpoint_step: int, training: EpisodeRows | None = None
+) -> dict[str, Any]:
+    """The whole of `report.json`.
+
+    Args:
+        run: what was evaluated.
+        evaluation: what was played.
+        checkpoint_step: of the agent that played.
+        training: the episodes in which it learnt, where there are any.
+    """
     config, names = run.config, evaluation.table.names
-    idle = evaluation.task.idle_action
-    idle_name = names[idle] if idle is not None and idle < len(names) else None
-    # A bandit is there to be collapsed onto its best arm.
-    sees = evaluation.task.observation_space != gym.spaces.Discrete(1)
+    check = collapse_check(evaluation.task, names)
     modes = {}
     for mode, seeds in evaluation.modes.items():
         modes[mode] = {
             "pooled": summarise(seeds, evaluation),
             "seeds": [summarise([seed], evaluation) for seed in seeds],
         }
+        if mode in evaluation.actions:
+            modes[mode]["pooled"]["continuous"] = evaluation.actions[mode].figures()
+            for seed, figures in enumerate(modes[mode]["seeds"]):
+                figures["continuous"] = evaluation.actions[mode].figures(seed)
         for place, figures in (("all seeds", modes[mode]["pooled"]), *enumerate(modes[mode]["seeds"])):
             figures["warnings"] = [
                 f"{place if isinstance(place, str) else f'seed {place}'}: {text}"
-                for text in (collapse_warnings(names, figures["action_proportions"], idle_name) if sees else ())
+                for text in check(figures["action_proportions"])
             ]
+    baselines = {name: {"pooled": summarise([one], evaluation)} for name, one in evaluation.baselines.items()}
+    for name in baselines.keys() & evaluation.actions.keys():
+        baselines[name]["pooled"]["continuous"] = evaluation.actions[name].figures()
     return {
         "schema": SCHEMA,
         "env": config.env,
@@ -57,10 +67,36 @@ def build_report(run: Run, evaluation: Evaluation, checkpoint_step: int) -> dict
         "episodes_per_seed": len(next(iter(evaluation.modes.values()))[0]),
         "gamma": evaluation.gamma,
         "modes": modes,
-        "baselines": {name: {"pooled": summarise([one], evaluation)} for name, one in evaluation.baselines.items()},
+        "baselines": baselines,
+        "training": None if training is None else over_training(training, check),
+        "config": asdict(config),
         "command": run.extra.get("command"),
         "versions": run.extra.get("versions"),
         "git": run.extra.get("git"),
+    }
+
+
+def over_training(rows: EpisodeRows, check: Check) -> dict[str, Any]:
+    """Action proportions in equal parts of training, from its episodes: how a policy came to what it does.
+
+    Returns:
+        `steps` [T], at which the parts end; `action_names` [A]; `action_proportions` [S, T, A] by seed and [T, A]
+        pooled; `warnings`, of seeds that have collapsed.
+    """
+    lengths = np.maximum(rows.length, 1).astype(float)
+    parts = [windows(rows, counts / lengths, lengths, WINDOWS) for counts in rows.action_counts.T]
+    steps = parts[0][0].round().astype(int).tolist()
+    shares = np.stack([shares for _, shares in parts], -1)  # [S, T, A]
+    return {
+        "steps": steps,
+        "action_names": list(rows.action_names),
+        "pooled": {"action_proportions": shares.mean(0).tolist()},
+        "seeds": [{"action_proportions": seed.tolist()} for seed in shares],
+        "warnings": [
+            f"seed {seed}: {text}"
+            for seed, one in enumerate(shares)
+            for text in collapse_history(check, one.tolist(), steps)
+        ],
     }
 
 
@@ -135,21 +171,6 @@ def proportions(episodes: Sequence[Episode], actions: int) -> list[float]:
     """The share of each action in all steps."""
     counts = np.sum([episode.action_counts for episode in episodes], axis=0)
     return (counts / max(1, counts.sum())).tolist() if len(episodes) else [0.0] * actions
-
-
-def collapse_warnings(names: Sequence[str], shares: Sequence[float], idle: str | None) -> list[str]:
-    """What is suspicious in a policy's action proportions.
-
-    A policy that takes nearly always the same action, does mostly nothing, or never takes one which does something,
-    has often got stuck there: it explored, and then locked into what it had tried most.
-    """
-    found = []
-    for name, share in zip(names, shares, strict=True):
-        if share > (MOST_IDLE if name == idle else MOST):
-            found.append(f"collapsed onto {name!r}: {share:.1%} of all actions")
-        elif share < NEVER and name != idle and max(shares) <= MOST:
-            found.append(f"hardly ever takes {name!r}: {share:.2%} of all actions")
-    return found
 
 
 def _means_of_info(episodes: Sequence[Episode], outcomes: Sequence[str]) -> dict[str, Any]:

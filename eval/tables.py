@@ -33,14 +33,16 @@ def report_grids(report: dict[str, Any]) -> list[Grid]:
         _deciles(report, "length_deciles", "Deciles of episode length"),
         _deciles(report, "return_deciles", "Deciles of return"),
         *_proportions(report),
+        *_over_training(report),
+        *_continuous(report),
         *_values(report),
         _pairs(report),
     ]
 
 
 def warnings_of(report: dict[str, Any]) -> list[str]:
-    """Collapse warnings of all modes; those of single seeds only where they say more than those of all."""
-    found = []
+    """Collapse warnings of training and of all modes; those of single seeds only where they add to it."""
+    found = [f"training, {text}" for text in (report["training"] or {"warnings": []})["warnings"]]
     for mode, figures in report["modes"].items():
         everywhere = {text.partition(": ")[2].partition(":")[0] for text in figures["pooled"]["warnings"]}
         found += [f"{mode}, {text}" for text in figures["pooled"]["warnings"]]
@@ -156,6 +158,32 @@ def _proportions(report: dict[str, Any]) -> Iterable[Grid]:
         ]
         if rows:
             yield Grid(title, ["", *report["modes"]["greedy"]["pooled"]["action_names"]], rows)
+
+
+def _over_training(report: dict[str, Any]) -> Iterable[Grid]:
+    training = report["training"]
+    if training:
+        starts = [0, *training["steps"]]
+        parts = zip(starts, starts[1:], training["pooled"]["action_proportions"], strict=False)
+        rows = [
+            [f"{start:,} to {end:,}", *(f"{share:.3f}" for share in shares)] for start, end, shares in list(parts)[::-2]
+        ][::-1]
+        note = "Means over seeds of every other twentieth of training, exploration included; the page has each seed."
+        yield Grid("Action proportions over training", ["steps", *training["action_names"]], rows, note)
+
+
+def _continuous(report: dict[str, Any]) -> Iterable[Grid]:
+    rows = []
+    for name, figures in rows_of(report):
+        control = figures.get("continuous")
+        if control:
+            magnitude = control["magnitude_deciles"]
+            numbers = [control["saturated_share"], *(magnitude[at] for at in (1, 5, 9)), *control["mean"]]
+            rows.append([name, *("-" if number is None else f"{number:.3f}" for number in numbers)])
+            axes = len(control["mean"])
+    if rows:
+        headings = ["", "at a bound", "magnitude 10%", "50%", "90%", *(f"mean of a{axis}" for axis in range(axes))]
+        yield Grid("Continuous actions", headings, rows, "At a bound: the share of action components there.")
 
 
 def _values(report: dict[str, Any]) -> Iterable[Grid]:

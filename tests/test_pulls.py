@@ -29,7 +29,7 @@ def watched(
     interaction = Interaction(
         venv, agent, seeds, EvaluationSeeds(episodes, seeds, 2), explore=modes_of(agent)["greedy"]
     )
-    return watch, list(play(interaction, table, 1.0, agent, watch))
+    return watch, list(play(interaction, table, 1.0, agent, (watch,)))
 
 
 @pytest.mark.parametrize("drift", [0.0, 0.3])

@@ -14,9 +14,10 @@ from rich.console import Console
 
 from agents.base import Task
 from eval import plots
+from eval.collapse import MOST, MOST_IDLE, collapse_warnings
 from eval.episodes import Episode
 from eval.evaluation import Evaluation
-from eval.report import MOST, MOST_IDLE, build_report, collapse_warnings
+from eval.report import build_report
 from eval.runs import Run, RunConfig
 from eval.tables import markdown_report, print_report
 from eval.tasks import ActionTable

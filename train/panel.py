@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 
 import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from eval.collapse import Check, kind_of
 from eval.episodes import Episode
 
 RECENT = 50
@@ -24,10 +26,23 @@ LINE_EVERY = 15.0
 
 
 class TrainingPanel:
-    """Progress, speed, where the time goes, and what each seed does."""
+    """Progress, speed, where the time goes, what each seed does, and whether it has collapsed onto few actions.
 
-    def __init__(self, console: Console, title: str, total: int, start: int, action_names: Sequence[str], seeds: int):
-        self._console, self._names = console, action_names
+    `collapse` tells what is suspicious in action proportions [A].
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        title: str,
+        total: int,
+        start: int,
+        action_names: Sequence[str],
+        seeds: int,
+        collapse: Check,
+    ):
+        self._console, self._names, self._collapse = console, action_names, collapse
+        self._told: set[tuple[int, str]] = set()
         self._title, self._total, self._step = title, total, start
         self._recent: list[deque[Episode]] = [deque(maxlen=RECENT) for _ in range(seeds)]
         self._seconds: dict[str, float] = {}
@@ -67,10 +82,33 @@ class TrainingPanel:
         self._drawn = time.monotonic()
         if self._live:
             self._progress.update(self._bar, completed=min(self._step, self._total))
-            self._live.update(Group(self._title, self._progress, self._speed(), self._seeds()), refresh=True)
+            warnings = [f"[yellow]warning[/yellow]: {escape(text)}" for _, _, text in self._warnings()]
+            self._live.update(Group(self._title, self._progress, self._speed(), self._seeds(), *warnings), refresh=True)
             return
         returns = " ".join(f"{np.mean([e.total_reward for e in seed]):.1f}" if seed else "-" for seed in self._recent)
         self._console.print(f"{self._step:,} of {self._total:,} steps; {self._speed()}; return per seed: {returns}")
+
+        now = self._warnings()
+        for seed, kind, text in now:
+            if (seed, kind) not in self._told:
+                self._console.print(f"[yellow]warning[/yellow]: {escape(text)}")
+        # One that has gone may come again, and is told again.
+        self._told = {(seed, kind) for seed, kind, _ in now}
+
+    def _warnings(self) -> list[tuple[int, str, str]]:
+        """Seed, kind and text of every sign of collapse in the episodes of late."""
+        found = []
+        for seed, episodes in enumerate(self._recent):
+            if len(episodes) == RECENT:
+                for text in self._collapse(self._shares(episodes)):
+                    where = f"seed {seed}, last {RECENT} episodes at step {self._step:,}"
+                    found.append((seed, kind_of(text), f"{where}: {text}"))
+        return found
+
+    @staticmethod
+    def _shares(episodes: Iterable[Episode]) -> list[float]:
+        counts = np.sum([episode.action_counts for episode in episodes], axis=0)
+        return (counts / max(1, counts.sum())).tolist()
 
     def _speed(self) -> str:
         rate = (self._step - self._began_step) * len(self._recent) / max(1e-9, time.monotonic() - self._began)
@@ -86,14 +124,13 @@ class TrainingPanel:
             if not episodes:
                 table.add_row(str(seed), *["-"] * (3 + len(self._names)))
                 continue
-            counts = np.sum([e.action_counts for e in episodes], axis=0)
             known = [e.success for e in episodes if e.success is not None]
             table.add_row(
                 str(seed),
                 f"{np.mean([e.total_reward for e in episodes]):.1f}",
                 f"{np.mean([e.length for e in episodes]):.0f}",
                 f"{np.mean(known):.0%}" if known else "-",
-                *(f"{share:.2f}" for share in counts / max(1, counts.sum())),
+                *(f"{share:.2f}" for share in self._shares(episodes)),
             )
         return table
 

@@ -17,12 +17,13 @@ from agents.finite import check_finite
 from agents.lazy import torch
 from agents.registry import find_agent
 from eval.checkpoint import load_checkpoint, save_checkpoint
+from eval.collapse import collapse_check
 from eval.episodes import Episode, EpisodeRecorder
 from eval.loop import Interaction, agent_seeds, training_seeds
 from eval.runs import Run, RunConfig
 from eval.tasks import describe_task, make_envs
-from train.logs import TrainingLog
 from train.diagnostics import Diagnostics, check_diagnosable
+from train.logs import TrainingLog
 from train.panel import TrainingPanel
 
 LOG_ROWS = 100
@@ -96,9 +97,9 @@ def train(
         task = dataclasses.replace(task, envs=config.envs)
         seeds = agent_seeds(config.seed, config.seeds)
         agent = find_agent(config.agent).build(agent_config, task, seeds, torch.device(config.device))
-        run = make_run(config)
         if config.diagnostics_interval:
             check_diagnosable(agent)
+        run = make_run(config)
         interaction = Interaction(
             venv,
             agent,
@@ -120,15 +121,16 @@ def train(
                 session.step,
                 table.names,
                 config.seeds,
+                collapse_check(task, table.names),
             )
             with StopSignals() as signals, panel:
                 session.train(config.steps, signals, panel)
         finally:
             session.log.close()
-    finally:
-        venv.close()
             if diagnostics:
                 diagnostics.close()
+    finally:
+        venv.close()
     return run
 
 
@@ -145,9 +147,9 @@ class _Session:
         diagnostics: Diagnostics | None,
     ):
         self.run, self.agent, self.interaction, self.recorder, self.log = run, agent, interaction, recorder, log
+        self.diagnostics = diagnostics
         self.step = 0
         self._seconds = 0.0
-        self.diagnostics = diagnostics
         self._recent: list[list[Episode]] = [[] for _ in range(run.config.seeds)]
 
     def train(self, total: int, signals: StopSignals, panel: TrainingPanel) -> None:
@@ -166,11 +168,11 @@ class _Session:
             for episode in episodes:
                 self._recent[episode.seed].append(episode)
                 self.log.episode(episode)
-            self._seconds = time.monotonic() - began
-            stop = signals.received  # looked at once: one that comes during what follows waits for the next step
             if self.diagnostics:
                 self.diagnostics.look(self.step, self.log.board)
                 self.interaction.watch.lap("diagnose")
+            self._seconds = time.monotonic() - began
+            stop = signals.received  # looked at once: one that comes during what follows waits for the next step
             done = self.step >= total or stop is not None
             if self.step // log_every > before // log_every:
                 self._write_figures()
@@ -195,9 +197,9 @@ class _Session:
                 "interaction": self.interaction.state_dict(),
                 "recorder": self.recorder.state_dict(),
                 "log": self.log.state_dict(),
+                "diagnostics": self.diagnostics.state_dict() if self.diagnostics else {},
                 "recent": [[_brief(episode) for episode in seed] for seed in self._recent],
                 "step": self.step,
-                "diagnostics": self.diagnostics.state_dict() if self.diagnostics else {},
                 "seconds": self._seconds,
             },
         )
@@ -209,10 +211,10 @@ class _Session:
         self.interaction.load_state_dict(state["interaction"])
         self.recorder.load_state_dict(state["recorder"])
         self.log.load_state_dict(state["log"])
-        self._recent = [[_from_brief(brief) for brief in seed] for seed in state["recent"]]
-        self.step, self._seconds = int(state["step"]), float(state["seconds"])
         if self.diagnostics:
             self.diagnostics.load_state_dict(state["diagnostics"])
+        self._recent = [[_from_brief(brief) for brief in seed] for seed in state["recent"]]
+        self.step, self._seconds = int(state["step"]), float(state["seconds"])
 
     def _write_figures(self) -> None:
         metrics = self.agent.metrics()
