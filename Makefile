@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_ENV := CartPole3D-v0
 DEMO_STEPS := 60000
 
-.PHONY: demo test lint results story campaign bench clean
+.PHONY: demo test lint results story campaign bench faults clean
 
 # A stamp per set of dependencies: they are installed again only when what they are made from has changed.
 $(VENV)/.run: pyproject.toml constraints.txt
@@ -69,6 +69,10 @@ campaign: $(VENV)/.test
 # Every figure of speed, against its peer in the same run: ten minutes or so on two quiet cores.
 bench: $(VENV)/.bench
 	$(BIN)/cartbot bench --out runs/bench.json
+
+# What is done to runs that must not harm them: broken environments, damaged files, lost processes, numbers that are none.
+faults: $(VENV)/.test
+	$(BIN)/python -m tests.campaigns.faults
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

@@ -34,7 +34,7 @@ def rows() -> Iterator[Row]:
             process = _train(trouble, Path(folder))
             _, told = process.communicate(timeout=300)
             seconds = time.monotonic() - began
-            left = _left(process)
+            left = _settled(process)
         last = told.rstrip().rpartition("\n")[2]
         met = process.returncode == 1 and re.search(expected, last) is not None and not left
         yield Row(
@@ -53,10 +53,7 @@ def rows() -> Iterator[Row]:
             started = _left(process)
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
-            deadline = time.monotonic() + 10
-            while _left(process) and time.monotonic() < deadline:
-                time.sleep(0.1)
-            left = _left(process)
+            left = _settled(process)
         yield Row(
             figure=f"the parent is killed while workers {'hang' if trouble == 'hang' else 'work'}: processes left",
             ours=f"{left} of {started}",
@@ -78,6 +75,14 @@ def _train(trouble: str, folder: Path) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
+
+
+def _settled(process: subprocess.Popen[str]) -> int:
+    """Processes that are still there after a few seconds, in which multiprocessing's own helper notices its end."""
+    deadline = time.monotonic() + 5
+    while (left := _left(process)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
 
 
 def _left(process: subprocess.Popen[str]) -> int:
