@@ -20,7 +20,7 @@ from eval.loop import EVALUATION_SEED, EvaluationSeeds, Interaction, agent_seeds
 from eval.paths import ActionField, action_field, watch_paths
 from eval.pulls import PullCurves, watch_pulls
 from eval.runs import Run
-from eval.tasks import ActionTable, describe_task, make_envs
+from eval.tasks import ActionTable, describe_task, judging_env_args, make_envs
 
 MODES = {"greedy": False, "stochastic": True}
 """Ways to act, and whether they explore."""
@@ -100,14 +100,8 @@ def evaluate(
         The evaluation, and the step of the checkpoint.
     """
     config = run.config
-    chosen = env_args or {}
-    env_args = {**config.env_args, **chosen}
+    env_args = judging_env_args(config.env, config.env_args, env_args)
     probe = make_envs(config.env, 1, env_args=env_args, workers=0)
-    judge = {name: value for name, value in probe.metadata.get("judge", {}).items() if name not in chosen}
-    if judge:
-        probe.close()
-        env_args |= judge
-        probe = make_envs(config.env, 1, env_args=env_args, workers=0)
     task, table = describe_task(config.env, probe)
     world = str(probe.metadata.get("world", "native"))
     threshold = None if probe.spec is None else probe.spec.reward_threshold

@@ -65,6 +65,20 @@ def make_envs(
         raise ValueError(_keyword_mistake(env_id, error)) from None
 
 
+def judging_env_args(env_id: str, env_args: dict[str, Any], chosen: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Keywords of the environment in which what was learnt with `env_args` is judged.
+
+    A fast copy of a simulator names the one that judges what was learnt in it (metadata "judge"); `chosen` overrides
+    that, and all else.
+    """
+    chosen = chosen or {}
+    env_args = {**env_args, **chosen}
+    probe = make_envs(env_id, 1, env_args=env_args, workers=0)
+    judge = probe.metadata.get("judge", {})
+    probe.close()
+    return env_args | {name: value for name, value in judge.items() if name not in chosen}
+
+
 def _keyword_mistake(env_id: str, error: TypeError) -> str:
     """One line for keywords that an environment does not take, with the nearest that it does."""
     found = re.search(r"unexpected keyword argument '(\w+)'", str(error))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,103 +12,107 @@ import imageio_ffmpeg
 import numpy as np
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
-from eval.evaluation import restore_agent
-from eval.loop import EVALUATION_SEED, Interaction
+from eval.chosen import Choice, Player, action_text
+from eval.images import captioned, tiled
 from eval.runs import Run
-from eval.tasks import describe_task, make_envs
 
 Frame = NDArray[np.uint8]
 SUFFIXES = (".mp4", ".gif")
 HOLD = 0.6
 """Seconds that the last picture of an episode stays."""
-GIF_WIDTH = 400
-"""Columns of a GIF, whose size grows with them."""
+GRID_WIDTH = 1280
+"""Columns of pixels that a grid has, at most."""
+LEAST_WIDTH = 320
+"""Smaller pictures are enlarged to this, so that what is written below them has room."""
+GIF_WIDTH, GIF_GRID_WIDTH = 400, 640
+"""Columns of pixels of a GIF, whose size grows with them."""
 
 
 def record(
-    run: Run, episodes: int, path: Path, *, checkpoint: int | None = None, seed: int = 0
+    run: Run, choice: Choice, path: Path, *, checkpoint: int | None = None, seed: int = 0, grid: bool = False
 ) -> list[dict[str, Any]]:
-    """Plays evaluation episodes 0 ... `episodes` - 1 of one seed of a run's agent greedily, into a video.
+    """Plays evaluation episodes of one seed of a run's agent greedily, into a video.
+
+    Args:
+        run: whose agent plays.
+        choice: which episodes.
+        path: .mp4 or .gif.
+        checkpoint: step of the checkpoint; the newest by default.
+        seed: which of the run's seeds plays.
+        grid: side by side instead of one after the other.
 
     Returns:
         For each episode its number, length, return and success.
 
     Raises:
-        ValueError: the file's suffix is neither .mp4 nor .gif, the environment draws no pictures, or the run has no
-            such seed or checkpoint.
+        ValueError: the file's suffix is neither .mp4 nor .gif, the environment draws no pictures, the run has no such
+            seed or checkpoint, or there are no episodes as they are wished for.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path} ends in {path.suffix!r}; expected {' or '.join(SUFFIXES)}")
-    if not 0 <= seed < run.config.seeds:
-        raise ValueError(f"seed {seed} is not in the run; expected 0 to {run.config.seeds - 1}")
+    player = Player(run, seed, checkpoint)
+    numbers = player.choose(choice)
+    columns = int(np.ceil(len(numbers) ** 0.5)) if grid else 1
     played: list[dict[str, Any]] = []
-    frames = rollout_frames(run, episodes, checkpoint, seed, played)
-    first = next(frames)
-    rate = run_fps(run)
-    write_video(_chain(first, frames), path, rate)
-    return played
+    tiles = [episode_frames(player, number, played, GRID_WIDTH // columns) for number in numbers]
+    with ExitStack() as opened:
+        for tile in tiles:
+            opened.callback(tile.close)
+        frames = side_by_side(tiles, columns) if grid else (frame for tile in tiles for frame in tile)
+        write_video(frames, path, player.fps, gif_width=GIF_GRID_WIDTH if grid else GIF_WIDTH)
+    return sorted(played, key=lambda episode: numbers.index(episode["episode"]))
 
 
-def rollout_frames(
-    run: Run, episodes: int, checkpoint: int | None, seed: int, played: list[dict[str, Any]]
-) -> Iterator[Frame]:
-    """The pictures of greedy episodes with action, reward and step written on them; fills `played` as they end."""
-    config = run.config
-    # One column per seed: the agent acts for all, and the chosen seed's is watched.
-    venv = make_envs(config.env, config.seeds, env_args={**config.env_args, "render_mode": "rgb_array"}, workers=0)
-    try:
-        task, table = describe_task(config.env, venv)
-        agent, _ = restore_agent(run, task, checkpoint)
-
-        def episode_seed(column: int, episode: int) -> int | None:
-            return EVALUATION_SEED + episode if episode < episodes else None
-
-        hold = round(run_fps(run) * HOLD)
-        length, total, number = 0, 0.0, 0
-        watched = _Watched(venv, seed)
-        interaction = Interaction(cast(VectorEnv, watched), agent, config.seeds, episode_seed, explore=False)
-        for step in interaction:
-            if not step.running[seed, 0]:
-                return
-            length += 1
-            total += float(step.reward[seed, 0])
-            action = int(table.index(step.action[seed, 0]))
-            ended = bool(step.terminated[seed, 0] or step.truncated[seed, 0])
-            place = f"{config.agent} seed {seed}  episode {number}  step {length}"
-            text = f"{place}  {table.names[action]}  return {total:.1f}"
-            frame = _captioned(watched.frame, text)
+def episode_frames(player: Player, number: int, played: list[dict[str, Any]], most_width: int) -> Generator[Frame]:
+    """The pictures of one episode with what happens written below; at its end it is told to `played`."""
+    config = player.run.config
+    with player.envs(render_mode="rgb_array") as venv:
+        watched = _Watched(venv)
+        length, total = 0, 0.0
+        for step in player.steps(cast(VectorEnv, watched), number, 1):
+            reward = float(step.reward[0, 0])
+            length, total = length + 1, total + reward
+            value = player.agent.value(step.obs)
+            ended = bool(step.terminated[0, 0] or step.truncated[0, 0])
+            success = step.info.get("is_success") if ended else None
+            ending = "" if not ended else "success" if success is not None and success[0] else "end"
+            head = (f"{config.agent} seed {player.seed}", f"episode {number}", f"step {length}", ending)
+            told = f"action {action_text(player.table, step.action[0, 0])}"
+            line = (told, f"reward {reward:+.2f}", f"return {total:.1f}", "" if value is None else f"value {value:.1f}")
+            frame = captioned(watched.frame, (head, line), LEAST_WIDTH, most_width)
             yield frame
-            if ended:
-                success = step.info.get("is_success")
-                played.append(
-                    {
-                        "episode": number,
-                        "length": length,
-                        "return": total,
-                        "success": None if success is None else bool(success[seed]),
-                    }
-                )
-                for _ in range(hold):
-                    yield frame
-                length, total, number = 0, 0.0, number + 1
-                if number >= episodes:
-                    return
-    finally:
-        venv.close()
+            if not ended:
+                continue
+            outcome = None if success is None else bool(success[0])
+            played.append({"episode": number, "length": length, "return": total, "success": outcome})
+            for _ in range(round(player.fps * HOLD)):
+                yield frame
+
+
+def side_by_side(tiles: Sequence[Iterator[Frame]], columns: int) -> Iterator[Frame]:
+    """Grids of what several iterators give at a time; one that has ended shows its last picture."""
+    shown = [next(tile) for tile in tiles]
+    going = [True] * len(tiles)
+    while any(going):
+        yield tiled(shown, columns=columns, gap=4)
+        for index, tile in enumerate(tiles):
+            if going[index]:
+                frame = next(tile, None)
+                going[index] = frame is not None
+                shown[index] = shown[index] if frame is None else frame
 
 
 class _Watched:
-    """A vector environment that keeps the picture of one column after each step, before any reset."""
+    """A vector environment of one column that keeps its picture after each step, before any reset."""
 
-    def __init__(self, venv: Any, column: int):
-        self._venv, self._column = venv, column
+    def __init__(self, venv: Any):
+        self._venv = venv
         self.frame: Frame = np.zeros((0, 0, 3), np.uint8)
 
     def step_wait(self) -> Any:
         result = self._venv.step_wait()
-        frame = self._venv.render_column(self._column)
+        frame = self._venv.render_column(0)
         if not isinstance(frame, np.ndarray) or frame.ndim != 3:
             raise ValueError("this environment draws no pictures (render_mode 'rgb_array')")
         self.frame = frame
@@ -117,16 +122,7 @@ class _Watched:
         return getattr(self._venv, name)
 
 
-def run_fps(run: Run) -> int:
-    """Pictures a second that the environment asks for; 30 where it does not."""
-    venv = make_envs(run.config.env, 1, env_args=run.config.env_args, workers=0)
-    try:
-        return int(venv.metadata.get("render_fps") or 30)
-    finally:
-        venv.close()
-
-
-def write_video(frames: Iterable[Frame], path: Path, fps: int) -> None:
+def write_video(frames: Iterable[Frame], path: Path, fps: int, *, gif_width: int = GIF_WIDTH) -> None:
     """Encodes frames, uint8 [height, width, 3], to MP4 or GIF by the suffix of `path`.
 
     The file is written under another name and renamed when it is whole.
@@ -143,7 +139,7 @@ def write_video(frames: Iterable[Frame], path: Path, fps: int) -> None:
                 options: dict[str, Any] = {"fps": fps, "macro_block_size": 1, "ffmpeg_log_level": "error"}
                 if gif:
                     # A palette made from the frames themselves, and fewer of them, keep it small and clean.
-                    shrink = f"fps={min(fps, 15)},scale={min(width, GIF_WIDTH)}:-2:flags=lanczos,split[a][b]"
+                    shrink = f"fps={min(fps, 15)},scale={min(width, gif_width)}:-2:flags=lanczos,split[a][b]"
                     palette = "[a]palettegen=max_colors=96[p];[b][p]paletteuse=dither=none"
                     options |= {
                         "codec": "gif",
@@ -166,26 +162,7 @@ def write_video(frames: Iterable[Frame], path: Path, fps: int) -> None:
         writing.unlink(missing_ok=True)
 
 
-def _captioned(frame: Frame, text: str) -> Frame:
-    """A frame, enlarged if it is small, with a line of text below it."""
-    image = Image.fromarray(frame)
-    if image.width < 320:
-        factor = -(-320 // image.width)
-        image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-    bar = 22
-    canvas = Image.new("RGB", (image.width, image.height + bar), (30, 41, 59))
-    canvas.paste(image, (0, 0))
-    font = ImageFont.load_default(size=12)
-    ImageDraw.Draw(canvas).text((8, image.height + 4), text, fill=(226, 232, 240), font=font)
-    return np.asarray(canvas, np.uint8)
-
-
 def _even(frame: Frame) -> Frame:
     """Video codecs want even sides."""
     height, width = frame.shape[:2]
     return np.ascontiguousarray(frame[: height - height % 2, : width - width % 2])
-
-
-def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
-    yield first
-    yield from rest

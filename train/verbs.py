@@ -203,6 +203,7 @@ def evaluate(argv: Sequence[str], console: Console) -> None:
     from eval import plots
     from eval.evaluation import evaluate as play_all
     from eval.evaluation import pooled
+    from eval.page import html_report
     from eval.report import build_report, success_of
     from eval.tables import markdown_report, print_report
     from train.findings import show_findings
@@ -218,13 +219,18 @@ def evaluate(argv: Sequence[str], console: Console) -> None:
             workers=settings.workers,
             progress=panel,
         )
-    report = build_report(run, evaluation, step)
+    try:
+        training = plots.read_episodes(run.folder, run.folder.name, run.config.env, run.config.seeds)
+    except ValueError:
+        training = None  # it was too short to finish an episode
+    report = build_report(run, evaluation, step, training)
     print_report(report, console)
     folder = run.eval_folder
     folder.mkdir(exist_ok=True)
     _write_text(folder / "report.json", json.dumps(report, indent=1) + "\n")
     _write_text(folder / "report.md", markdown_report(report))
-    made = [folder / "report.json", folder / "report.md"]
+    _write_text(folder / "report.html", html_report(run, report, evaluation, training))
+    made = [folder / f"report.{suffix}" for suffix in ("json", "md", "html")]
     made.append(plots.save_figure(plots.draw_proportions(report), folder / "action-proportions.png"))
     pushes = [
         (episode.info["push_direction"], bool(success_of(episode, evaluation)))
@@ -281,11 +287,23 @@ class RecordSettings:
     """File, .mp4 or .gif. Default: videos/RUN.mp4; a name that is taken becomes NAME-2."""
     seed: int = 0
     """Which of the run's seeds plays."""
+    pick: Literal["best", "median", "worst"] | None = None
+    """Choose episodes by their return. Default: the first."""
+    push: float | None = None
+    """Choose the episodes that open with a push nearest to this direction, degrees."""
+    start: int | None = None
+    """Show evaluation episodes from this number on; its reset seed is 10,000,000 more (`reset_seed` in RUN/eval)."""
+    among: int = 50
+    """Evaluation episodes that are played to choose from."""
+    grid: bool = False
+    """Show the episodes side by side."""
     checkpoint: int | None = None
     """Step of the checkpoint. Default: the newest."""
 
     def __post_init__(self) -> None:
         _check_episodes(self.episodes)
+        if self.grid and self.episodes > 25:
+            raise ValueError(f"episodes is {self.episodes}; expected at most 25 in a grid")
 
 
 def record(argv: Sequence[str], console: Console) -> None:
@@ -294,10 +312,18 @@ def record(argv: Sequence[str], console: Console) -> None:
     from eval.runs import find_run
 
     run = find_run(settings.run)  # before what takes longer to import
+    from eval.chosen import Choice
     from eval.video import record as record_video
 
     path = Path(settings.out) if settings.out else _free_name(Path("videos") / f"{run.folder.resolve().name}.mp4")
-    played = record_video(run, settings.episodes, path, checkpoint=settings.checkpoint, seed=settings.seed)
+    choice = Choice(
+        episodes=settings.episodes,
+        pick=settings.pick,
+        push=settings.push,
+        start=settings.start,
+        among=settings.among,
+    )
+    played = record_video(run, choice, path, checkpoint=settings.checkpoint, seed=settings.seed, grid=settings.grid)
     for episode in played:
         ending = {True: ", success", False: "", None: ""}[episode["success"]]
         console.print(
