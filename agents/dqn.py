@@ -1,8 +1,8 @@
 """DQN: Q-learning with a replay memory and a target network (Mnih et al., 2015).
 
-Options: double Q-learning (van Hasselt et al., 2016), n-step returns (Sutton, 1988), a target network that is copied
-or blended, and exploration by epsilon or by a power of the values. Without memory and without target network it is
-the naive network of the first drive-bot, whose failure is worth seeing.
+Options: double Q-learning (van Hasselt et al., 2016), n-step returns (Sutton, 1988), advantage learning (Bellemare et
+al., 2016), a target network that is copied or blended, and exploration by epsilon or by a power of the values. Without
+memory and without target network it is the naive network of the first drive-bot, whose failure is worth seeing.
 """
 
 from __future__ import annotations
@@ -62,6 +62,10 @@ class DQNConfig:
     Where any one mistake can be made good again, it is what makes a safe state worth more than a risky one."""
     n_step: int = 3
     """Steps of reward before bootstrapping."""
+    action_gap: float = 0.0
+    """How much further apart than they are the values of a state's actions are learnt, in [0, 1): by 1 / (1 - it).
+    Where steps are short one action hardly matters, and differences drown in the errors of the network; the best
+    action stays the best (advantage learning). 0: as they are."""
     exploration: Literal["epsilon", "rho"] = "epsilon"
     """"epsilon": a random action now and then. "rho": probability proportional to a power of the value."""
     epsilon_start: float = 1.0
@@ -93,6 +97,7 @@ class DQNConfig:
             target_tau=(1e-6, 1),
             average_tau=(1e-6, 1),
             backup_epsilon=(0, 1),
+            action_gap=(0, 0.999),
             n_step=(1, 1000),
             epsilon_start=(0, 1),
             epsilon_end=(0, 1),
@@ -136,6 +141,11 @@ def next_value(
     return best.lerp(next_target_q.mean(-1), epsilon) if epsilon else best
 
 
+def gap_of(q_values: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """How much worse than the best the chosen actions are, [S, B, A], [S, B, 1] -> [S, B], never below 0."""
+    return q_values.amax(-1) - q_values.gather(-1, chosen).squeeze(-1)
+
+
 def check_task(task: Task) -> None:
     """Raises ValueError unless observations can be encoded and actions are Discrete."""
     check_observation_space(task.observation_space)
@@ -153,13 +163,7 @@ class DQN:
         self.config, self.task, self.device, self.seeds = config, task, device, len(seeds)
         init, explore, self._replay_streams = spawn_streams(seeds, 3, device)
         self.encoder = Encoder(task.observation_space, self.seeds, device)
-        self.actions = int(task.action_space.n)  # pyright: ignore[reportAttributeAccessIssue]
-        self._first_action = int(task.action_space.start)  # pyright: ignore[reportAttributeAccessIssue]
-        sizes = (self.encoder.features, *config.hidden, self.actions)
-        self.params: Params = self.encoder.init(init) | init_mlp(init, "q", sizes)
-        self.target: Params = clone(self.params)
-        self.average: Params = clone(self.params)
-        self.optimizer = Adam(self.params, config.lr)
+        # First, since what does not fit is refused, and that at once.
         self.memory = ReplayMemory(
             config.memory_size or task.envs,
             self.encoder.kept_space,
@@ -169,6 +173,13 @@ class DQN:
             device,
             self.encoder.prepare,
         )
+        self.actions = int(task.action_space.n)  # pyright: ignore[reportAttributeAccessIssue]
+        self._first_action = int(task.action_space.start)  # pyright: ignore[reportAttributeAccessIssue]
+        sizes = (self.encoder.features, *config.hidden, self.actions)
+        self.params: Params = self.encoder.init(init) | init_mlp(init, "q", sizes)
+        self.target: Params = clone(self.params)
+        self.average: Params = clone(self.params)
+        self.optimizer = Adam(self.params, config.lr)
         self.explorer = Explorer(
             config.exploration,
             config.epsilon_start if config.exploration == "epsilon" else config.rho_start,
@@ -253,12 +264,15 @@ class DQN:
         """The loss [S] of parameters on a batch, and their values of what was done there, [S, B]."""
         config = self.config
         obs, next_obs = self.encoder.standardise(batch.obs), self.encoder.standardise(batch.next_obs)
+        chosen = (batch.action - self._first_action).unsqueeze(-1)  # [S, B, 1]
         with torch.no_grad():
-            next_target_q = self.q_values(self.target if config.target_interval else self.params, next_obs)
+            believed = self.target if config.target_interval else self.params
+            next_target_q = self.q_values(believed, next_obs)
             next_online_q = self.q_values(self.params, next_obs) if config.double else None
             following = self.reachable.clamp(next_value(next_target_q, next_online_q, config.backup_epsilon))
             target = td_target(batch.reward, following, batch.bootstrap)
-        chosen = (batch.action - self._first_action).unsqueeze(-1)
+            if config.action_gap:  # eq. 11 of Bellemare et al. (2016)
+                target = target - config.action_gap * gap_of(self.q_values(believed, obs), chosen)
         q = self.q_values(params, obs).gather(-1, chosen).squeeze(-1)  # [S, B]
         return batch.mean(torch.nn.functional.smooth_l1_loss(q, target, reduction="none")), q
 

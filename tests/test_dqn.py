@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from agents.dqn import DQNConfig, next_value, td_target
+from agents.dqn import DQN, DQNConfig, gap_of, next_value, td_target
 from envs.vector import make_vector
 from eval.evaluation import play
 from eval.loop import EvaluationSeeds, Interaction, training_seeds
 from eval.tasks import describe_task
-from tests.helpers import build_agent, make_step, random_step, vector_task
+from tests.helpers import CPU, build_agent, make_step, random_step, seeds_of, vector_task
 
 
 def test_td_target_is_cut_by_termination_only():
@@ -103,3 +103,23 @@ def test_it_learns_to_balance_the_classic_pole():
 def test_expected_backups_reckon_with_random_actions():
     target_q = torch.tensor([[[2.0, 4.0, 3.0]]])
     assert next_value(target_q, None, epsilon=0.5).item() == pytest.approx(0.5 * 4 + 0.5 * 3)
+
+
+def test_an_action_gap_pushes_worse_actions_down_and_leaves_the_best_where_it_is():
+    """One state that ends after either action, worth 2 and 1: the gap of 1 becomes 1 / (1 - 0.5)."""
+    config = DQNConfig(
+        action_gap=0.5, n_step=1, batch_size=8, learning_starts=8, steps_per_update=1, lr=1e-2, lr_half_steps=0
+    )
+    agent = DQN(config, vector_task(features=3, actions=2, envs=2), seeds_of(1), CPU)
+    obs = np.ones((1, 2, 3), np.float32)
+    ends = np.ones((1, 2), bool)
+    for _ in range(1_000):
+        agent.observe(make_step(obs, np.array([[0, 1]]), [[2.0, 1.0]], obs, terminated=ends, first=ends))
+        agent.update()
+    q = agent.q_values(agent.average, agent.encoder.standardise(torch.ones(1, 1, 3)))
+    np.testing.assert_allclose(q.detach().numpy()[0, 0], [2.0, 0.0], atol=0.1)
+
+
+def test_gaps_are_to_the_best_action():
+    q = torch.tensor([[[1.0, 4.0, 3.0], [5.0, 2.0, 0.0]]])  # [S=1, B=2, A=3]
+    assert gap_of(q, torch.tensor([[[0], [1]]])).tolist() == [[3.0, 3.0]]
