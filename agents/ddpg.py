@@ -142,6 +142,10 @@ class DDPG:
         self.config, self.task, self.device, self.seeds = config, task, device, len(seeds)
         init, explore, self._replay_streams, self._target_streams = spawn_streams(seeds, 4, device)
         self.encoder = Encoder(task.observation_space, self.seeds, device)
+        # First, since what does not fit is refused, and that at once.
+        self.memory = ReplayMemory(
+            config.memory_size, task.observation_space, task.action_space, self.seeds, task.envs, device
+        )
         self.actions = ActionBounds(task.action_space, device)  # pyright: ignore[reportArgumentType]
         features, dimensions = self.encoder.features, self.actions.dimensions
         self.actor = init_mlp(init, "actor", (features, *config.hidden, dimensions), last_scale=config.last_scale)
@@ -155,9 +159,6 @@ class DDPG:
         self.average_actor, self.average_critic = clone(self.actor), clone(self.critic)
         self.actor_optimizer = Adam(self.actor, config.actor_lr)
         self.critic_optimizer = Adam(self.critic, config.critic_lr)
-        self.memory = ReplayMemory(
-            config.memory_size, task.observation_space, task.action_space, self.seeds, task.envs, device
-        )
         self.noise = Noise(config.noise, config.noise_theta, task.envs, dimensions, explore)
         self.reachable = ValueBounds(config.gamma, self.seeds, device)
         self.steps = 0
