@@ -6,6 +6,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from numpy.typing import NDArray
 
 from agents.base import Step
 
@@ -17,6 +18,8 @@ CELLS = 21
 """Rows and columns of the 2-D histogram: an odd number, so that doing nothing has a cell of its own."""
 UNBOUNDED = 3.0
 """How far histograms reach along an axis that has no bound; what is beyond counts at the edge."""
+AT_BOUND = 0.01
+"""Share of the range of an axis within which an action counts as at its bound: squashed ones only come close."""
 STILL = 1e-3
 """Share of the largest magnitude below which an action has no direction."""
 
@@ -49,7 +52,7 @@ class ActionWatch:
         seed, column = np.nonzero(step.running)
         action = step.action.reshape(*step.running.shape, -1)[seed, column].astype(float)  # [n, D]
         np.add.at(self.steps, seed, 1)
-        np.add.at(self.at_bound, seed, ((action <= self._bounds[0]) | (action >= self._bounds[1])).mean(-1))
+        np.add.at(self.at_bound, seed, at_bound(action, *self._bounds).mean(-1))
         np.add.at(self.total, seed, action)
         magnitude = np.linalg.norm(action, axis=-1) / self.largest
         np.add.at(self.magnitudes, (seed, np.clip(magnitude * LEVELS, 0, LEVELS - 1).astype(int)), 1)
@@ -82,6 +85,12 @@ class ActionWatch:
             figures["cells"] = self.cells.sum(0).tolist()
             figures["bounds"] = [[float(self.low[axis]), float(self.high[axis])] for axis in (0, 1)]
         return figures
+
+
+def at_bound(action: NDArray[np.floating], low: NDArray[np.floating], high: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which components of actions [..., D] are at a bound [D] or all but there; none at infinite ones."""
+    room = np.where(np.isfinite(low) & np.isfinite(high), AT_BOUND * (high - low), 0.0)
+    return (action <= low + room) | (action >= high - room)
 
 
 def watch_actions(space: gym.Space[Any], seeds: int) -> ActionWatch | None:

@@ -30,8 +30,9 @@ def draw_outcomes(report: dict[str, Any]) -> Figure:
         else:
             middle, low, high = figures["return_mean"], figures["return_deciles"][1], figures["return_deciles"][9]
         colour, mark = _look(report, name)
-        axes.plot([low, high], [place, place], color=colour, linewidth=2)
-        axes.plot([middle], [place], color=colour, marker=mark, markersize=7 if name.endswith(" all") else 5)
+        axes.plot([low, high], [place, place], color=colour, linewidth=2, clip_on=False)
+        size = 7 if name.endswith(" all") else 5
+        axes.plot([middle], [place], color=colour, marker=mark, markersize=size, clip_on=False, zorder=3)
         text = f"{middle:.1%}" if known else f"{middle:.1f}"
         axes.annotate(text, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
@@ -61,7 +62,7 @@ def draw_deciles(report: dict[str, Any], key: str, label: str) -> Figure:
             label=name,
         )
     axes.set(xlabel="per cent of episodes that are no higher", ylabel=label)
-    _legend_above(figure)
+    legend_above(figure)
     tidy(axes)
     return figure
 
@@ -79,16 +80,14 @@ def draw_shares(report: dict[str, Any], key: str) -> Figure:
             shares[:, action],
             left=start,
             height=0.82,
-            color=COLOURS[action % len(COLOURS)],
-            hatch=HATCHES[action % len(HATCHES)],
-            edgecolor="white",
+            **_fill(action),
             label=name,
         )
         start += shares[:, action]
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.set(xlim=(0, 1), ylim=(-0.6, len(rows) - 0.4))
     axes.xaxis.set_major_formatter("{x:.0%}")
-    _legend_above(figure)
+    legend_above(figure)
     tidy(axes)
     axes.grid(False)
     return figure
@@ -101,13 +100,7 @@ def draw_pairs(report: dict[str, Any]) -> Figure:
     figure, axes = plt.subplots(figsize=(WIDTH, 0.7 + 0.26 * len(pairs)), layout="constrained")
     for place, pair in enumerate(pairs):
         action = names.index(pair["action"])
-        axes.barh(
-            place,
-            pair["count"],
-            color=COLOURS[action % len(COLOURS)],
-            hatch=HATCHES[action % len(HATCHES)],
-            edgecolor="white",
-        )
+        axes.barh(place, pair["count"], **_fill(action))
         axes.annotate(f" {pair['count']:,}", (pair["count"], place), va="center", fontsize=8)
     axes.set_yticks(range(len(pairs)), [f"[{pair['action']}, {pair['reward']:+g}]" for pair in pairs])
     axes.set_xlabel("steps")
@@ -137,7 +130,7 @@ def draw_directions(rows: Sequence[tuple[str, dict[str, Any]]]) -> Figure:
     axes.yaxis.set_major_locator(MaxNLocator(3))
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.set_ylim(bottom=0)
-    _legend_above(figure)
+    legend_above(figure)
     return figure
 
 
@@ -156,7 +149,7 @@ def draw_magnitudes(rows: Sequence[tuple[str, dict[str, Any]]]) -> Figure:
         )
     axes.set(xlabel="magnitude of the action", ylabel="share of steps", ylim=(0, None))
     axes.yaxis.set_major_formatter("{x:.0%}")
-    _legend_above(figure)
+    legend_above(figure)
     tidy(axes)
     return figure
 
@@ -186,7 +179,18 @@ def _look(report: dict[str, Any], name: str) -> tuple[str, str]:
     return COLOURS[index], MARKS[index]
 
 
-def _legend_above(figure: Figure) -> None:
+def _fill(action: int) -> dict[str, Any]:
+    """Colour and hatch of an action; when the colours begin again, the hatches are others."""
+    rounds, colour = divmod(action, len(COLOURS))
+    return {"color": COLOURS[colour], "hatch": HATCHES[(colour + rounds) % len(HATCHES)], "edgecolor": "white"}
+
+
+def legend_above(figure: Figure) -> None:
+    """Puts the legend of the first panel where it covers nothing."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        if legend is not None:
+            legend.remove()
     columns = 1 if max(map(len, labels)) > 24 else 2 if max(map(len, labels)) > 12 else 3
     figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False, fontsize=8)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Step
+from eval.actions import at_bound
 from eval.tasks import ActionTable
 
 
@@ -40,7 +41,7 @@ class Episode:
     end_value: float = 0.0
     """What it predicted for the last observation of an episode that was cut off."""
     saturated: float | None = None
-    """Continuous control: the share of action components at a bound."""
+    """Continuous control: the share of action components at a bound, or within a hundredth of the range of it."""
     info: dict[str, Any] = field(default_factory=dict)
     """`reset_seed`, and what the environment told at its reset and at its end."""
 
@@ -108,9 +109,7 @@ class EpisodeRecorder:
         self._actions[self._length, here] = self.table.index(step.action).reshape(-1)
         self._rewards[self._length, here] = step.reward.reshape(-1)
         if self.bounds is not None:
-            low, high = self.bounds
-            at_bound = (step.action <= low) | (step.action >= high)
-            self._saturated += at_bound.reshape(columns, -1).mean(-1) * running
+            self._saturated += at_bound(step.action, *self.bounds).reshape(columns, -1).mean(-1) * running
         if values is not None and self._start_value is not None:
             first = step.first.reshape(-1)
             self._start_value[first] = values.reshape(-1)[first]

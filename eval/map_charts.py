@@ -22,7 +22,7 @@ def draw_paths(track: Track, paths: Sequence[tuple[int, NDArray[np.float64]]]) -
     """Where greedy episodes went: a colour and a line style per seed, a dot at the start and a cross at the end."""
     figure, axes = _on_track(track)
     seen: set[int] = set()
-    for seed, path in paths:
+    for seed, path in sorted(paths, key=lambda one: one[0]):
         colour = COLOURS[seed % len(COLOURS)]
         label = None if seed in seen else f"seed {seed}"
         seen.add(seed)
@@ -38,7 +38,7 @@ def draw_action_field(field: ActionField, names: Sequence[str]) -> Figure:
     """The greedy action all over the track: around each place a mark for every heading, in that direction."""
     figure, axes = _on_track(field.track)
     towards = np.stack([np.cos(field.headings), np.sin(field.headings)], -1)  # [H, 2]
-    spread = 0.34 * float(np.diff(np.unique(field.places[:, 0])).min(initial=0.5))
+    spread = 0.36 * float(np.diff(np.unique(field.places[:, 0])).min(initial=0.5))
     marks = field.places[:, None] + spread * towards  # [P, H, 2]
     for action, name in enumerate(names):
         x, y = marks[field.actions == action].T
@@ -46,7 +46,7 @@ def draw_action_field(field: ActionField, names: Sequence[str]) -> Figure:
             share = len(x) / field.actions.size
             colour = COLOURS[action % len(COLOURS)]
             label = f"{name} ({share:.0%})"
-            axes.scatter(x, y, s=9, marker=MARKS[action % len(MARKS)], color=colour, linewidths=0, label=label)
+            axes.scatter(x, y, s=12, marker=MARKS[action % len(MARKS)], color=colour, linewidths=0, label=label)
     _legend_below(figure, axes)
     return figure
 

@@ -89,13 +89,18 @@ def charts_of(report: dict[str, Any], evaluation: Evaluation, training: EpisodeR
         yield Chart("Action proportions over training", note, figure)
     yield Chart("[action, reward] counts", "Greedy, all seeds, the commonest.", charts.draw_pairs(report))
     for key, what in (("length_deciles", "episode length"), ("return_deciles", "return")):
-        yield Chart(f"Deciles of {what}", "All seeds.", charts.draw_deciles(report, key, what))
+        if len({value for _, figures in rows_of(report) for value in figures[key]}) > 1:
+            yield Chart(f"Deciles of {what}", "All seeds.", charts.draw_deciles(report, key, what))
     yield from _continuous(report)
     yield from _maps(report, evaluation)
+    note = "Mean and 95% band over episodes."
     if evaluation.pulls:
-        name = report["env"]
-        yield Chart("Regret", "Mean and 95% band over episodes.", draw_regret(evaluation.pulls, name, ("log",)))
-        yield Chart("Pulls of the best arm", "Mean and 95% band over episodes.", draw_optimal(evaluation.pulls, name))
+        for what, figure in (
+            ("Regret", draw_regret(evaluation.pulls, report["env"], ("log",))),
+            ("Pulls of the best arm", draw_optimal(evaluation.pulls, report["env"])),
+        ):
+            charts.legend_above(figure)
+            yield Chart(what, note, figure)
 
 
 def _behaviour(report: dict[str, Any], evaluation: Evaluation) -> Iterator[Chart]:
@@ -177,14 +182,21 @@ def svg_of(chart: Chart) -> Markup:
 
 
 def _levels(figure: Figure, report: dict[str, Any]) -> None:
-    """Mean returns of the baselines as dotted lines."""
+    """Mean returns of the baselines as dotted lines; those that lie close together share a label."""
     axes = figure.axes[0]
-    for name, baseline in report["baselines"].items():
-        level = baseline["pooled"]["return_mean"]
+    levels = sorted((one["pooled"]["return_mean"], name) for name, one in report["baselines"].items())
+    for level, _ in levels:
         axes.axhline(level, color="black", linestyle=":", linewidth=1)
-        axes.annotate(
-            name, (1.0, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8, color="black"
-        )
+    low, high = axes.get_ylim()
+    labels: list[tuple[float, str]] = []
+    for level, name in levels:
+        if labels and level - labels[-1][0] < 0.06 * (high - low):
+            labels[-1] = (level, f"{labels[-1][1]}, {name}")
+        else:
+            labels.append((level, name))
+    for level, names in labels:
+        place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
+        axes.annotate(names, (1.0, level), fontsize=8, color="black", **place)
 
 
 def _videos(run: Run) -> Iterator[tuple[Path, str, str]]:

@@ -142,6 +142,7 @@ def draw_proportions_over_training(rows: EpisodeRows, columns: int = 4) -> Figur
     for seed, axes in enumerate(grid.flat):
         if seed >= rows.seeds:
             axes.set_axis_off()
+            grid[-2, seed % columns].tick_params(labelbottom=True)
             continue
         for action, (steps, shares) in enumerate(curves):
             axes.plot(
