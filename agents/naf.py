@@ -61,6 +61,8 @@ class NAFConfig:
     """Share by which a slow average of the weights, the greedy policy, follows them at each update; 1: no average."""
     n_step: int = 3
     """Steps of reward before bootstrapping."""
+    twin_networks: bool = False
+    """Learn two networks, believe the lower value in targets, and act by the first."""
     target_noise: float = 0.1
     """Deviation of the noise on future actions that values reckon with, where actions reach from -1 to 1. 0: none."""
     noise: Kind = "gaussian"
@@ -98,6 +100,8 @@ class NAFConfig:
             max_grad_norm=(1e-6, 1e9),
         )
         check_choice(self, noise=("gaussian", "ornstein-uhlenbeck"))
+        if not isinstance(self.twin_networks, bool):
+            raise ValueError(f"twin_networks is {self.twin_networks!r}; expected true or false")
         if not self.hidden or not all(isinstance(width, int) and 1 <= width <= 65_536 for width in self.hidden):
             raise ValueError(f"hidden is {self.hidden!r}; expected widths in [1, 65536]")
         if self.memory_size < self.batch_size:
@@ -135,12 +139,13 @@ def noisy_value(parts: Parts, deviation: float) -> torch.Tensor:
     return parts.value - 0.5 * deviation**2 * parts.lower.square().sum((-2, -1))
 
 
-def td_target(reward: torch.Tensor, next_value: torch.Tensor, bootstrap: torch.Tensor) -> torch.Tensor:
+def td_target(reward: torch.Tensor, next_value: Sequence[torch.Tensor], bootstrap: torch.Tensor) -> torch.Tensor:
     """What Q(s, a) should be: the reward on the way plus the discounted value of what follows, all [S, B].
 
-    `bootstrap` is gamma ^ steps, and 0 where the episode terminated; truncation never cuts it.
+    `next_value` has each target network's word, and the lowest counts. `bootstrap` is gamma ^ steps, and 0 where the
+    episode terminated; truncation never cuts it.
     """
-    return reward + bootstrap * next_value
+    return reward + bootstrap * torch.stack(list(next_value)).amin(0)
 
 
 class NAF:
@@ -162,33 +167,47 @@ class NAF:
         self.config, self.task, self.device, self.seeds = config, task, device, len(seeds)
         init, explore, self._replay_streams = spawn_streams(seeds, 3, device)
         self.encoder = Encoder(task.observation_space, self.seeds, device)
+        # First, since what does not fit is refused, and that at once.
+        self.memory = ReplayMemory(
+            config.memory_size,
+            self.encoder.kept_space,
+            task.action_space,
+            self.seeds,
+            task.envs,
+            device,
+            self.encoder.prepare,
+        )
         self.actions = ActionBounds(task.action_space, device)  # pyright: ignore[reportArgumentType]
         dimensions = self.actions.dimensions
         outputs = 1 + dimensions + dimensions * (dimensions + 1) // 2
         sizes = (self.encoder.features, *config.hidden, outputs)
-        self.params = self.encoder.init(init) | init_mlp(init, "q", sizes, last_scale=config.last_scale)
+        self.params: Params = self.encoder.init(init)
+        self._networks = ("q1", "q2") if config.twin_networks else ("q1",)
+        for name in self._networks:
+            self.params |= init_mlp(init, name, sizes, last_scale=config.last_scale)
         self.target: Params = clone(self.params)
         self.average: Params = clone(self.params)
         self.optimizer = Adam(self.params, config.lr)
-        self.memory = ReplayMemory(
-            config.memory_size, task.observation_space, task.action_space, self.seeds, task.envs, device
-        )
         self.noise = Noise(config.noise, config.noise_theta, task.envs, dimensions, explore)
         self.reachable = ValueBounds(config.gamma, self.seeds, device)
         self.steps = 0
         self.updates = 0
         self._tally = Tally()
 
-    def parts(self, params: Params, obs: torch.Tensor) -> Parts:
-        """V, mu and L of observations [S, B, ...]."""
-        value, mu, lower = parts(mlp(params, "q", self.encoder(params, obs)), self.actions.dimensions)
-        unit = self.reachable.unit  # the network counts values in it
-        return Parts(value * unit, mu, lower * unit[..., None, None].sqrt())
+    def parts(self, params: Params, standard: torch.Tensor) -> list[Parts]:
+        """What each network makes of observations that the encoder has standardised, [S, B, ...]."""
+        features = self.encoder.convolve(params, standard)
+        unit = self.reachable.unit  # the networks count values in it
+        found = [parts(mlp(params, name, features), self.actions.dimensions) for name in self._networks]
+        return [Parts(value * unit, mu, lower * unit[..., None, None].sqrt()) for value, mu, lower in found]
+
+    def _standardised(self, obs: NDArray[Any]) -> torch.Tensor:
+        return self.encoder.standardise(self.encoder.prepare(torch.as_tensor(obs, device=self.device)))
 
     def act(self, obs: NDArray[Any], first: NDArray[np.bool_], *, explore: bool) -> NDArray[Any]:
         with torch.no_grad():
             params = self.params if explore else self.average
-            action = self.parts(params, torch.as_tensor(obs, device=self.device)).mu  # [S, E, D]
+            action = self.parts(params, self._standardised(obs))[0].mu  # [S, E, D]
             if explore:
                 noise = self.noise(torch.as_tensor(first, device=self.device))
                 action = perturbed(action, noise * self.exploration)
@@ -197,21 +216,21 @@ class NAF:
     def value(self, obs: NDArray[Any]) -> NDArray[np.floating]:
         """Predicted value of observations, which is max_a Q, [S, E, ...] -> [S, E]."""
         with torch.no_grad():
-            return self.parts(self.average, torch.as_tensor(obs, device=self.device)).value.cpu().numpy()
+            return self.parts(self.average, self._standardised(obs))[0].value.cpu().numpy()
 
     def observe(self, step: Step) -> None:
         self.steps += step.reward.shape[1]
-        self.encoder.observe(torch.as_tensor(step.obs, device=self.device))
+        kept = self.encoder.observe(torch.as_tensor(step.obs, device=self.device))
         self.reachable.observe(step.reward)
-        self.memory.add(step)
+        self.memory.add(step, kept)
 
     def update(self) -> None:
         config = self.config
         # Every column needs n_step + 1 rows before its outcomes are known.
         start = max(config.learning_starts, self.task.envs * (config.n_step + 1))
-        due = max(0, self.steps - start) // config.steps_per_update
-        while self.updates < due:
-            self._learn(self.memory.sample(config.batch_size, config.gamma, config.n_step, self._replay_streams))
+        due = (self.steps - start) // config.steps_per_update - self.updates
+        for batch in self.memory.batches(due, config.batch_size, config.gamma, config.n_step, self._replay_streams):
+            self._learn(batch)
 
     def _learn(self, batch: Batch) -> None:
         """One step of gradient descent of every seed on its batch."""
@@ -238,15 +257,18 @@ class NAF:
 
     def _loss(self, params: Params, batch: Batch) -> tuple[torch.Tensor, Parts, torch.Tensor]:
         """The loss [S] of parameters on a batch, what Q is made of there, and the actions' advantages [S, B]."""
+        obs, next_obs = self.encoder.standardise(batch.obs), self.encoder.standardise(batch.next_obs)
         with torch.no_grad():
-            following = noisy_value(self.parts(self.target, batch.next_obs), self.config.target_noise)
-            target = td_target(batch.reward, self.reachable.clamp(following), batch.bootstrap)
-        found = self.parts(params, batch.obs)
-        below = advantage(found, self.actions.from_space(batch.action))
-        q = found.value + below  # [S, B]
-        unit = self.reachable.unit
-        error = torch.nn.functional.smooth_l1_loss(q / unit, target / unit, reduction="none")
-        return batch.mean(error), found, below
+            following = [noisy_value(one, self.config.target_noise) for one in self.parts(self.target, next_obs)]
+            target = td_target(batch.reward, [self.reachable.clamp(value) for value in following], batch.bootstrap)
+        action, unit = self.actions.from_space(batch.action), self.reachable.unit
+        both = self.parts(params, obs)
+        advantages = [advantage(one, action) for one in both]
+        errors = [
+            torch.nn.functional.smooth_l1_loss((one.value + below) / unit, target / unit, reduction="none")
+            for one, below in zip(both, advantages, strict=True)
+        ]
+        return batch.mean(torch.stack(errors).sum(0)), both[0], advantages[0]
 
     def objectives(self, streams: SeedStreams) -> dict[str, Objective]:
         """What is minimised, on a batch that `streams` draw."""
@@ -262,7 +284,7 @@ class NAF:
                 max_norm=config.max_grad_norm,
                 lr=self.lr,
                 encoder=self.encoder,
-                obs=self.encoder.standardise(self.encoder.prepare(batch.obs)),
+                obs=self.encoder.standardise(batch.obs),
             )
         }
 

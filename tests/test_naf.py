@@ -65,7 +65,7 @@ def test_the_best_value_is_v_at_mu_on_random_states(dimensions: int):
     agent = trained(dimensions)
     obs = torch.randn(2, 50, 3, generator=torch.Generator().manual_seed(0)) * 3
     with torch.no_grad():
-        found = agent.parts(agent.params, obs)
+        found = agent.parts(agent.params, obs)[0]
         at_mu = found.value + advantage(found, found.mu)
         assert torch.equal(at_mu, found.value)
         for seed in range(20):
@@ -80,7 +80,7 @@ def test_v_mu_and_l_do_not_depend_on_the_action():
     """Q(s, a) along a line of actions has the same second difference everywhere: it is quadratic, with P of s alone."""
     agent = trained(2)
     with torch.no_grad():
-        found = agent.parts(agent.params, torch.randn(2, 9, 3, generator=torch.Generator().manual_seed(1)))
+        found = agent.parts(agent.params, torch.randn(2, 9, 3, generator=torch.Generator().manual_seed(1)))[0]
         q = torch.stack([advantage(found, torch.full((2, 9, 2), a)) for a in np.linspace(-1, 1, 6)])
     bend = q[2:] - 2 * q[1:-1] + q[:-2]
     np.testing.assert_allclose(bend, bend[:1].expand_as(bend), rtol=1e-3, atol=1e-4)
@@ -96,10 +96,27 @@ def test_noise_costs_half_its_variance_times_the_trace():
 
 def test_td_target_is_cut_by_termination_only():
     bootstrap = torch.tensor([[0.5, 0.0]])  # the second one terminated
-    assert td_target(torch.ones(1, 2), torch.full((1, 2), 4.0), bootstrap).tolist() == [[3.0, 1.0]]
+    assert td_target(torch.ones(1, 2), [torch.full((1, 2), 4.0)], bootstrap).tolist() == [[3.0, 1.0]]
 
 
-def test_truncation_still_bootstraps_on_a_chain_with_known_values():
+def test_of_two_networks_the_lower_value_is_believed():
+    value = [torch.tensor([[4.0, 1.0]]), torch.tensor([[2.0, 3.0]])]
+    assert td_target(torch.ones(1, 2), value, torch.full((1, 2), 0.5)).tolist() == [[2.0, 1.5]]
+
+
+def test_two_networks_learn_the_same_from_other_beginnings():
+    task = control_task(dimensions=2, envs=2)
+    agent = built(task, 2, twin_networks=True)
+    for index in range(20):
+        agent.observe(random_step(task, 2, np.random.default_rng(index)))
+        agent.update()
+    first, second = agent.parts(agent.params, torch.randn(2, 9, 3, generator=torch.Generator().manual_seed(1)))
+    assert not torch.equal(first.value, second.value)
+    assert set(agent.params) > {"q1.0.weight", "q2.0.weight"}
+
+
+@pytest.mark.parametrize("twin", [False, True])
+def test_truncation_still_bootstraps_on_a_chain_with_known_values(twin: bool):
     """State 0 -> 1 -> terminal, rewards 1 - (a + 0.25)^2 and 2 - (a - 0.5)^2; every episode is cut off or ends after
     one step. gamma 0.5.
 
@@ -107,7 +124,7 @@ def test_truncation_still_bootstraps_on_a_chain_with_known_values():
     """
     agent = built(
         control_task(features=2, dimensions=1, envs=8), gamma=0.5, lr=0.01, batch_size=16, target_noise=0.0,
-        target_tau=0.1, average_tau=0.02, steps_per_update=8,
+        target_tau=0.1, average_tau=0.02, steps_per_update=8, twin_networks=twin,
     )  # fmt: skip
     zero, one, end = np.eye(2)[0], np.eye(2)[1], np.zeros(2)
     action = np.array([-1, -0.5, 0.25, 1] * 2)  # in state 0, and in state 1
