@@ -1,7 +1,7 @@
 """Whether an environment keeps the promises that learning, replaying and reporting rest on.
 
 Instances are played from the same seeds with the same actions, alone and in turns, whole and interrupted, under rules
-of which some keep an episode going. (`gymnasium.utils.env_checker` looks at the first step.)
+of which some keep an episode going. (`gymnasium.utils.env_checker` looks at the first steps.)
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def check_ends(trial: Trial) -> None:
         number += 1
         if episode.ended:
             played.append(episode)
-        elif len(episode.actions) == steps:
+        elif len(episode.actions) == steps and steps == (trial.limit or MAX_STEPS):
             told = f"max_episode_steps {trial.limit} is registered" if trial.limit else "no limit is registered"
             raise EnvFault(
                 f"an episode goes on after {steps:,} steps, and {told}; expected every episode to end: register it "

@@ -119,6 +119,14 @@ def test_the_verb_tells_what_was_looked_at(capfd: pytest.CaptureFixture[str]):
     assert told.err.count("\n") == 1 and "begin the same episode" in told.err and "ok  " in told.out
 
 
+def test_an_episode_may_be_longer_than_anybody_has_time_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("envs.check.MAX_STEPS", 300)
+    gym.register("Patient-v0", "tests.mutants:NeverEnds", max_episode_steps=5000)
+    assert len(list(check_env("Patient-v0"))) == len(CLAIMS)
+    with pytest.raises(EnvFault, match="goes on after 300 steps, and no limit is registered"):
+        list(check_env("NeverEnds-v0"))
+
+
 def test_stepping_beyond_an_end_must_not_touch_the_next_episode():
     class Sulking(Rolling):
         """Stepped beyond its end, it shakes more from then on."""
