@@ -20,11 +20,11 @@ from agents.encoders import Encoder
 from agents.finite import Watched
 from agents.lazy import torch
 from agents.learning import Adam, Tally
-from agents.networks import Params, blend, clip_gradients, clone, init_mlp, load_params, mlp
+from agents.networks import Params, blend, clone, init_mlp, load_params, mlp
 from agents.noise import Kind, Noise, perturbed
 from agents.objectives import Objective
 from agents.replay import Batch, ReplayMemory
-from agents.schedules import ramp
+from agents.schedules import halving, ramp
 from agents.streams import SeedStreams, spawn_streams
 
 
@@ -144,7 +144,13 @@ class DDPG:
         self.encoder = Encoder(task.observation_space, self.seeds, device)
         # First, since what does not fit is refused, and that at once.
         self.memory = ReplayMemory(
-            config.memory_size, task.observation_space, task.action_space, self.seeds, task.envs, device
+            config.memory_size,
+            self.encoder.kept_space,
+            task.action_space,
+            self.seeds,
+            task.envs,
+            device,
+            self.encoder.prepare,
         )
         self.actions = ActionBounds(task.action_space, device)  # pyright: ignore[reportArgumentType]
         features, dimensions = self.encoder.features, self.actions.dimensions
@@ -171,13 +177,20 @@ class DDPG:
 
     def q_values(self, critic: Params, features: torch.Tensor, action: torch.Tensor) -> list[torch.Tensor]:
         """Each critic's word on actions, [S, B, F], [S, B, D] -> [S, B] each."""
-        both = torch.cat([features, action], -1)
-        return [mlp(critic, name, both).squeeze(-1) * self.reachable.unit for name in self._critics]
+        return [self.q_value(critic, name, features, action) for name in self._critics]
+
+    def q_value(self, critic: Params, name: str, features: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """One critic's word on actions, [S, B, F], [S, B, D] -> [S, B]."""
+        return mlp(critic, name, torch.cat([features, action], -1)).squeeze(-1) * self.reachable.unit
+
+    def features(self, critic: Params, obs: NDArray[Any]) -> torch.Tensor:
+        """What actor and critics see of observations, [S, B, ...] -> [S, B, F]."""
+        return self.encoder(critic, torch.as_tensor(obs, device=self.device))
 
     def act(self, obs: NDArray[Any], first: NDArray[np.bool_], *, explore: bool) -> NDArray[Any]:
         with torch.no_grad():
             actor, critic = (self.actor, self.critic) if explore else (self.average_actor, self.average_critic)
-            action = self.policy(actor, self.encoder(critic, torch.as_tensor(obs, device=self.device)))  # [S, E, D]
+            action = self.policy(actor, self.features(critic, obs))  # [S, E, D]
             if explore:
                 noise = self.noise(torch.as_tensor(first, device=self.device))
                 action = perturbed(action, noise * self.exploration)
@@ -186,28 +199,28 @@ class DDPG:
     def value(self, obs: NDArray[Any]) -> NDArray[np.floating]:
         """Predicted Q of the greedy action for observations, [S, E, ...] -> [S, E]."""
         with torch.no_grad():
-            features = self.encoder(self.average_critic, torch.as_tensor(obs, device=self.device))
+            features = self.features(self.average_critic, obs)
             action = self.policy(self.average_actor, features)
-            return self.q_values(self.average_critic, features, action)[0].cpu().numpy()
+            return self.q_value(self.average_critic, "q1", features, action).cpu().numpy()
 
     def observe(self, step: Step) -> None:
         self.steps += step.reward.shape[1]
-        self.encoder.observe(torch.as_tensor(step.obs, device=self.device))
+        kept = self.encoder.observe(torch.as_tensor(step.obs, device=self.device))
         self.reachable.observe(step.reward)
-        self.memory.add(step)
+        self.memory.add(step, kept)
 
     def update(self) -> None:
         config = self.config
         # Every column needs n_step + 1 rows before its outcomes are known.
         start = max(config.learning_starts, self.task.envs * (config.n_step + 1))
-        due = max(0, self.steps - start) // config.steps_per_update
-        while self.updates < due:
-            self._learn(self.memory.sample(config.batch_size, config.gamma, config.n_step, self._replay_streams))
+        due = (self.steps - start) // config.steps_per_update - self.updates
+        for batch in self.memory.batches(due, config.batch_size, config.gamma, config.n_step, self._replay_streams):
+            self._learn(batch)
 
     def _learn(self, batch: Batch) -> None:
         """One step of every seed's critic, and one of its actor where it is due."""
         self.updates += 1
-        features = self.encoder(self.critic, batch.obs)
+        features = self.encoder.convolve(self.critic, self.encoder.standardise(batch.obs))
         self._improve_critic(batch, features)
         if self.updates % self.config.policy_delay == 0:
             self._improve_actor(batch, features.detach())
@@ -222,17 +235,14 @@ class DDPG:
 
     def _improve_critic(self, batch: Batch, features: torch.Tensor) -> None:
         loss, q = self._critic_loss(self.critic, batch, features, self._critic_target(batch, self._target_streams))
-        self.critic_optimizer.zero_grad()
-        loss.sum().backward()  # over seeds the sum: no seed's gradient depends on how many there are
-        norm = clip_gradients(list(self.critic.values()), self.config.max_grad_norm)
-        self.critic_optimizer.step(self._decayed(self.config.critic_lr))
+        norm = self.critic_optimizer.descend(loss, self._decayed(self.config.critic_lr), self.config.max_grad_norm)
         clipped = (norm > self.config.max_grad_norm).float()
         self._tally.add(loss=loss.detach(), q=q.detach().mean(-1), grad_norm=norm, clipped=clipped)
 
     def _critic_target(self, batch: Batch, streams: SeedStreams) -> torch.Tensor:
         """What the critics' words on a batch should be, [S, B]; `streams` draw the noise on future actions."""
         with torch.no_grad():
-            next_features = self.encoder(self.target_critic, batch.next_obs)
+            next_features = self.encoder.convolve(self.target_critic, self.encoder.standardise(batch.next_obs))
             next_action = self.policy(self.target_actor, next_features)
             if self.config.target_noise:
                 noise = self.config.target_noise * streams.normal(*next_action.shape[1:])
@@ -251,10 +261,7 @@ class DDPG:
 
     def _improve_actor(self, batch: Batch, features: torch.Tensor) -> None:
         loss, drive = self._actor_loss(self.actor, batch, features)
-        self.actor_optimizer.zero_grad()
-        loss.sum().backward()
-        norm = clip_gradients(list(self.actor.values()), self.config.max_grad_norm)
-        self.actor_optimizer.step(self._decayed(self.config.actor_lr))
+        norm = self.actor_optimizer.descend(loss, self._decayed(self.config.actor_lr), self.config.max_grad_norm)
         saturated = (drive.detach().tanh().abs() > 0.99).float().mean((1, 2))
         clipped = (norm > self.config.max_grad_norm).float()
         self._actor_tally.add(actor_grad_norm=norm, actor_clipped=clipped, saturated=saturated)
@@ -263,7 +270,7 @@ class DDPG:
         """The actor's loss [S] on a batch, and its actions before the tanh, [S, B, D]."""
         drive = mlp(actor, "actor", features)
         critic = {name: tensor.detach() for name, tensor in self.critic.items()}
-        q = self.q_values(critic, features, drive.tanh())[0] / self.reachable.unit
+        q = self.q_value(critic, "q1", features, drive.tanh()) / self.reachable.unit
         return batch.mean(-q + self.config.saturation_penalty * drive.square().mean(-1)), drive
 
     def objectives(self, streams: SeedStreams) -> dict[str, Objective]:
@@ -273,7 +280,7 @@ class DDPG:
         config, encoder = self.config, self.encoder
         batch = self.memory.sample(config.batch_size, config.gamma, config.n_step, streams)
         target = self._critic_target(batch, streams)
-        obs = encoder.standardise(encoder.prepare(batch.obs))
+        obs = encoder.standardise(batch.obs)
         features = encoder.convolve(self.critic, obs).detach()
         rates = {"critic": self._decayed(config.critic_lr), "actor": self._decayed(config.actor_lr)}
 
@@ -303,8 +310,7 @@ class DDPG:
 
     def _decayed(self, lr: float) -> float:
         """A learning rate as it is now."""
-        half = self.config.lr_half_steps
-        return lr / (1 + self.steps / half) if half else lr
+        return halving(self.steps, lr, self.config.lr_half_steps)
 
     @property
     def exploration(self) -> float:

@@ -22,11 +22,11 @@ from agents.encoders import Encoder
 from agents.finite import Watched
 from agents.lazy import torch
 from agents.learning import Adam, Tally
-from agents.networks import Params, blend, clip_gradients, clone, init_mlp, load_params, mlp
+from agents.networks import Params, blend, clone, init_mlp, load_params, mlp
 from agents.noise import Kind, Noise, perturbed
 from agents.objectives import Objective
 from agents.replay import Batch, ReplayMemory
-from agents.schedules import ramp
+from agents.schedules import halving, ramp
 from agents.streams import SeedStreams, spawn_streams
 
 LOG_DIAGONAL = 3.0
@@ -236,10 +236,7 @@ class NAF:
         """One step of gradient descent of every seed on its batch."""
         config = self.config
         loss, found, below = self._loss(self.params, batch)
-        self.optimizer.zero_grad()
-        loss.sum().backward()  # over seeds the sum: no seed's gradient depends on how many there are
-        norm = clip_gradients(list(self.params.values()), config.max_grad_norm)
-        self.optimizer.step(self.lr)
+        norm = self.optimizer.descend(loss, self.lr, config.max_grad_norm)
         self.updates += 1
         blend(self.target, self.params, config.target_tau)
         # Early on the average is short, so that it does not hold on to the initial weights.
@@ -291,8 +288,7 @@ class NAF:
     @property
     def lr(self) -> float:
         """Learning rate now."""
-        c = self.config
-        return c.lr / (1 + self.steps / c.lr_half_steps) if c.lr_half_steps else c.lr
+        return halving(self.steps, self.config.lr, self.config.lr_half_steps)
 
     @property
     def exploration(self) -> float:
