@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from eval.stats import seed_band
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a600", "#555555")
 """Okabe and Ito's palette: told apart with any colour vision; lines and hatches differ beside it."""
 LINES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "//", "\\\\", "..", "xx", "--", "oo", "++")
 POINTS = 60
 """Points of a curve."""
@@ -109,20 +110,36 @@ def windows(
     return edges[1:][known], means[:, known]
 
 
-def draw_learning_curves(runs: Sequence[EpisodeRows]) -> Figure:
-    """Return against steps: interquartile mean over seeds with its 95% bootstrap band, thin lines for the seeds."""
+def draw_learning_curves(
+    runs: Sequence[EpisodeRows], clocks: Sequence[Callable[[NDArray[Any]], NDArray[Any]]] | None = None
+) -> Figure:
+    """Return against steps: interquartile mean over seeds with its 95% bootstrap band, thin lines for the seeds.
+
+    With `clocks`, one for each run that tells the seconds at its steps, against minutes.
+    """
     figure, axes = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
     for index, rows in enumerate(runs):
         steps, means = windows(rows, rows.total_reward, np.ones(len(rows.step)))
+        x = clocks[index](steps) / 60 if clocks else steps
         colour = COLOURS[index % len(COLOURS)]
         if len(runs) == 1:
-            axes.plot(steps, means.T, color=colour, alpha=0.3, linewidth=0.8)
+            axes.plot(x, means.T, color=colour, alpha=0.3, linewidth=0.8)
         middle, low, high = seed_band(means, np.random.default_rng(0))
-        axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
-        label = f"{rows.name} ({rows.seeds} seeds)"
-        axes.plot(steps, middle, color=colour, linestyle=LINES[index % len(LINES)], linewidth=2, label=label)
-    axes.set(xlabel="environment steps per seed", ylabel="return of training episodes")
-    axes.set_title(f"Learning curve, {runs[0].env}: interquartile mean, 95% band over seeds", loc="left", fontsize=10)
+        axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+        axes.plot(
+            x,
+            middle,
+            color=colour,
+            linestyle=LINES[index % len(LINES)],
+            marker=MARKERS[index % len(MARKERS)] if len(runs) > 1 else None,
+            markevery=(3 * index % 10, 10),
+            linewidth=2,
+            label=f"{rows.name} ({rows.seeds} {'seeds' if rows.seeds > 1 else 'seed'})",
+        )
+    unit = "minutes of training, all seeds together" if clocks else "environment steps per seed"
+    axes.set(xlabel=unit, ylabel="return of training episodes")
+    envs = ", ".join(dict.fromkeys(rows.env for rows in runs))
+    axes.set_title(f"Learning curve, {envs}: interquartile mean, 95% band over seeds", loc="left", fontsize=10)
     axes.legend(frameon=False)
     tidy(axes)
     return figure

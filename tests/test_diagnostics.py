@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from agents.networks import clone, init_mlp, mlp
 from agents.objectives import Diagnosable, Objective
 from agents.streams import SeedStreams
 from eval.checkpoint import load_checkpoint, newest_checkpoint
+from eval.clock import seconds_at
+from eval.diagnostic_plots import _read, draw_curvature, spread
 from tests.helpers import CPU, build_agent, flat_state, random_step, seeds_of
 from tests.test_agents import SMALL, TASKS
 from train.__main__ import main
@@ -160,7 +163,7 @@ def test_looking_changes_nothing_of_an_agent(name: str, kind: str):
     plain, watched = (build_agent(name, task, 3, **SMALL[name]) for _ in range(2))
     assert isinstance(watched, Diagnosable)
     streams, looks = SeedStreams(seeds_of(3, root=5), CPU), 0
-    for index in range(24):
+    for index in range(10 if kind == "pixels" else 24):
         step = random_step(task, 3, np.random.default_rng([7, index]))
         for agent in (plain, watched):
             agent.act(step.obs, step.first, explore=True)
@@ -274,3 +277,45 @@ def test_a_convolutional_run_leaves_pictures(tmp_path: Path):
     assert len(found) == 2
     with Image.open(found[0]) as picture:
         assert np.asarray(picture).std() > 10
+
+
+def test_histograms_of_several_looks_share_their_bins():
+    """Four values in [0, 1] and two in [1, 3]: over [0, 3] the first take a third of the bins, the second the rest."""
+    rows = [
+        {"value_low": 0.0, "value_high": 1.0, "value_counts": "1 3"},
+        {"value_low": 1.0, "value_high": 3.0, "value_counts": "2"},
+    ]
+    edges, counts = spread(rows, "value")
+    middles = (edges[:-1] + edges[1:]) / 2
+    assert (edges[0], edges[-1], counts.sum()) == (0, 3, pytest.approx(6))
+    assert counts[0][middles < 0.4].sum() < 1.01 and counts[0][middles > 1.05].sum() == 0
+    assert counts[1][middles < 0.95].sum() == 0 and np.ptp(counts[1][middles > 1.05]) < 1e-9
+
+
+def test_plot_draws_what_was_diagnosed(diagnosed: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    shutil.copytree(diagnosed, run)
+    whole = (run / "layers.csv").read_text()
+    (run / "layers.csv").write_text(whole + "280,0,q,q.0.weight,1.0,nonsense\n300,0")  # as a crash leaves it
+    assert cartbot(f"plot {run}") == 0
+    assert {path.name for path in (run / "plots").iterdir()} == {
+        "learning-curve.png", "action-proportions.png", "curvature.png", "layers-q.png", "histograms-q.png"
+    }  # fmt: skip
+    looks = _read(run / "diagnostics.csv", ("loss_of", "verdict"), ())
+    panels = draw_curvature(looks).axes
+    assert len(panels) == 3
+    np.testing.assert_allclose(panels[0].get_lines()[0].get_ydata(), [row["largest_eigenvalue"] for row in looks])  # pyright: ignore
+    marks = {text.get_text() for text in panels[1].get_legend().get_texts()}  # pyright: ignore
+    assert {row["verdict"] for row in looks} <= marks
+
+
+def test_a_curve_against_time_joins_what_was_resumed(diagnosed: Path, tmp_path: Path):
+    for suffix in ("svg", "pdf"):
+        assert cartbot(f"plot {diagnosed} {diagnosed} --x time --out {tmp_path / f'c.{suffix}'}") == 0
+        assert (tmp_path / f"c.{suffix}").stat().st_size > 1000
+    (tmp_path / "metrics.csv").write_text("step,seconds\n100,10\n100,10\n200,30\nnan,7\n150,5\n400,3\n300,\n400,40\n9")
+    found = seconds_at(tmp_path, np.array([0.0, 50.0, 150.0, 300.0, 400.0]))
+    assert found.tolist() == [0, 5, 20, 35, 40]
+    (tmp_path / "metrics.csv").write_text("step,seconds\n")
+    with pytest.raises(ValueError, match="--x steps"):
+        seconds_at(tmp_path, np.array([1.0]))

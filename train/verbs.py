@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -151,6 +152,9 @@ class ResumeSettings:
     """Folder of the run, or `latest`."""
     steps: int | None = None
     """New total of environment steps per seed. Default: what the run was to have."""
+    checkpoint: int | Literal["previous"] | None = None
+    """Step of the checkpoint to go on from, or `previous`: the one before the newest, where that is damaged. Those
+    after it are removed. Default: the newest."""
 
 
 def resume(argv: Sequence[str], console: Console) -> None:
@@ -162,14 +166,15 @@ def resume(argv: Sequence[str], console: Console) -> None:
 
     run = find_run(settings.run)
     config = run.config
-    reached = int(run.checkpoint().name)
+    start = run.checkpoint(settings.checkpoint)
+    reached = int(start.name)
     steps = config.steps if settings.steps is None else settings.steps
     if steps <= reached:
         raise UsageError(f"{run.folder} has {reached:,} steps already; ask for more with --steps")
     agent_config = as_config(find_agent(config.agent), config.agent_args)
     run = extend_run(run, steps)
     console.print(f"resuming [bold]{escape(str(run.folder))}[/bold] at step {reached:,}")
-    run_training(run.config, agent_config, lambda _: run, console, resume=True)
+    run_training(run.config, agent_config, lambda _: run, console, resume=start)
     console.print(f"trained: {escape(str(run.folder))}")
 
 
@@ -246,16 +251,18 @@ def evaluate(argv: Sequence[str], console: Console) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class PlotSettings:
-    """Draw learning curves, and how action proportions changed over training."""
+    """Draw learning curves, how action proportions changed over training, and diagnostics."""
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN...")]
     """Folders of runs, or `latest`."""
     out: str | None = None
-    """File for the learning curve: .png, .svg or .pdf. Default: RUN/plots/, with the action proportions of each run."""
+    """File for the learning curve: .png, .svg or .pdf. Default: RUN/plots/, with all else that is drawn of each run."""
+    x: Literal["steps", "time"] = "steps"
+    """Learning curves against environment steps, or minutes of training."""
 
 
 def plot(argv: Sequence[str], console: Console) -> None:
-    """Draw learning curves, and how action proportions changed over training."""
+    """Draw learning curves, how action proportions changed over training, and diagnostics."""
     settings = usage.parse(PlotSettings, argv, prog="cartbot plot", description=plot.__doc__ or "")
     if not settings.runs:
         raise UsageError("missing: RUN; cartbot plot RUN..., or `cartbot plot latest`")
@@ -263,15 +270,20 @@ def plot(argv: Sequence[str], console: Console) -> None:
 
     runs = [find_run(name) for name in settings.runs]  # before what takes longer to import
     from eval import plots
+    from eval.clock import seconds_at
+    from eval.diagnostic_plots import draw_diagnostics
 
     rows = [plots.read_episodes(run.folder, run.folder.name, run.config.env, run.config.seeds) for run in runs]
     folder = runs[0].folder / "plots"
     curve = Path(settings.out) if settings.out else folder / "learning-curve.png"
-    made = [plots.save_figure(plots.draw_learning_curves(rows), curve)]
+    clocks = [partial(seconds_at, run.folder) for run in runs] if settings.x == "time" else None
+    made = [plots.save_figure(plots.draw_learning_curves(rows, clocks), curve)]
     if not settings.out:
         for run, one in zip(runs, rows, strict=True):
             figure = plots.draw_proportions_over_training(one)
             made.append(plots.save_figure(figure, run.folder / "plots" / "action-proportions.png"))
+            for name, figure in draw_diagnostics(run.folder):
+                made.append(plots.save_figure(figure, run.folder / "plots" / f"{name}.png"))
     _say_made(console, made)
 
 
