@@ -70,13 +70,13 @@ class ActionWatch:
         of = slice(None) if seed is None else slice(seed, seed + 1)
         steps = max(1, int(self.steps[of].sum()))
         levels = self.magnitudes[of].sum(0)
-        edges = np.linspace(0, self.largest, LEVELS + 1)
-        cumulative = np.concatenate([[0], levels.cumsum()]) / steps
+        # Of a share of all steps, the first bin by which that many have been counted.
+        reached = np.searchsorted(levels.cumsum(), np.maximum(1, np.linspace(0, 1, 11) * steps).round())
+        deciles = (np.minimum(reached, LEVELS - 1) + 0.5) / LEVELS * self.largest
         figures: dict[str, Any] = {
             "saturated_share": float(self.at_bound[of].sum() / steps),
             "mean": (self.total[of].sum(0) / steps).tolist(),
-            # Between the edges of narrow bins, so to a hundredth of the largest magnitude.
-            "magnitude_deciles": np.interp(np.linspace(0, 1, 11), cumulative, edges).tolist(),
+            "magnitude_deciles": deciles.tolist(),  # middles of bins: to a hundredth of the largest
             "magnitude_counts": levels.reshape(CELLS - 1, -1).sum(1).tolist(),
             "magnitude_largest": self.largest,
             "direction_counts": self.directions[of].sum(0).tolist() if self.axes > 1 else None,

@@ -19,13 +19,18 @@ import envs.vector
 from agents.base import Task
 from envs.catalog import action_facts
 
+AT_REST = 0.1
+"""Share of the way to a direction below which a continuous action counts as doing nothing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ActionTable:
     """How actions become columns of a table.
 
-    Discrete actions are columns as they are. A continuous one is counted as the direction it is nearest to, so that
-    discrete and continuous agents stand in one table.
+    Discrete actions are columns as they are. A continuous one is counted as the direction that it goes furthest
+    towards or, if that is less than AT_REST of the way, as the one that does nothing, in the middle of the others: so
+    discrete and continuous agents stand in one table. Soft pushes are pushes: by the nearest direction, a controller
+    that balances with a gentle hand would count as doing nothing.
     """
 
     names: tuple[str, ...]
@@ -38,8 +43,13 @@ class ActionTable:
         """Columns of actions: [...] or, for continuous ones, [..., D] -> [...]."""
         if self.directions is None:
             return np.asarray(action - self.first, np.intp)
-        distance = ((action[..., None, :] - self.directions) ** 2).sum(-1)
-        return distance.argmin(-1)
+        middle = self.directions.mean(0)
+        rest = int(((self.directions - middle) ** 2).sum(-1).argmin())
+        ways = self.directions - self.directions[rest]  # [A, D]
+        lengths = (ways**2).sum(-1)
+        gone = (action - self.directions[rest]) @ ways.T / np.where(lengths > 0, lengths, 1.0)  # [..., A], shares
+        gone[..., rest] = AT_REST
+        return gone.argmax(-1)
 
 
 def make_envs(

@@ -151,11 +151,13 @@ def test_predictions_are_those_of_the_first_and_the_last_observation():
 BOX = gym.spaces.Box(-1, 1, (2,), np.float32)
 
 
-def test_continuous_actions_are_counted_as_the_nearest_direction():
+def test_continuous_actions_are_counted_as_the_direction_they_go_towards():
     names, directions = ("idle", "+x", "-x", "+y"), [[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]]
     table = action_table(BOX, names, directions)
-    actions = np.array([[0.1, 0.2], [0.9, 0.3], [-0.6, 0.1], [0.3, 0.7]])
-    assert table.index(actions).tolist() == [0, 1, 2, 3]
+    actions = np.array([[0.09, 0.08], [0.9, 0.3], [-0.6, 0.1], [0.3, 0.7], [0.12, 0.05], [-0.02, 0.2], [0.0, 0.0]])
+    assert table.index(actions).tolist() == [0, 1, 2, 3, 1, 3, 0]
+    last = action_table(BOX, ("+x", "+y", "-x", "idle"), [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, 0.0]])
+    assert last.index(actions[:3]).tolist() == [3, 0, 2]
 
 
 def test_unnamed_axes_are_counted_by_their_bounds():
