@@ -35,7 +35,7 @@ MANIFEST_LIMIT = 64 << 20
 """Bytes above which a manifest is no manifest."""
 
 MANIFEST, STATE, CHUNKS = "manifest.json", "state.safetensors", "chunks"
-WRITING, REPLACED = ".writing", ".replaced"
+WRITING, REPLACED = ".writing", ".replaced-"
 
 
 _STRANGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
@@ -56,6 +56,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     """
     chunks = folder / CHUNKS
     chunks.mkdir(parents=True, exist_ok=True)
+    _put_back(folder)
     tensors: dict[str, NDArray[Any]] = {}
     files: dict[str, dict[str, Any]] = {}
     tree = _encode(state, "", tensors)
@@ -84,17 +85,16 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     _write(writing / MANIFEST, json.dumps({"sha256": _digest(content), "content": content}).encode())
     _sync(writing)
     place = folder / f"{step:012d}"
-    if place.exists():  # the same step once more, after a resume that had nothing to do
-        shutil.rmtree(folder / REPLACED, ignore_errors=True)
-        os.replace(place, folder / REPLACED)
+    aside = folder / f"{REPLACED}{place.name}"
+    if place.exists():  # the same step once more
+        os.replace(place, aside)
     try:
         os.replace(writing, place)
     except OSError:
-        if (folder / REPLACED).exists():
-            os.replace(folder / REPLACED, place)
+        _put_back(folder)
         raise
     _sync(folder)
-    shutil.rmtree(folder / REPLACED, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
     _forget(folder)
     return place
 
@@ -139,6 +139,9 @@ def _restore(content: dict[str, Any], path: Path, without: Collection[str]) -> d
             f"{path / MANIFEST} has format {content['format']}, and this version reads format {FORMAT}; "
             f"use the version of cartbot that wrote it"
         )
+    if content["step"] != int(path.name):
+        cause = f"is of step {content['step']}, though its folder says {int(path.name)}"
+        raise CheckpointError(_message(path / MANIFEST, cause, path))
     needed = {name for name in content["chunked"] if not _is_within(name, without)}
     tensors = _read(path / STATE, content["files"][STATE], path)
     for name in needed:
@@ -163,10 +166,19 @@ def newest_checkpoint(folder: Path) -> Path:
     Raises:
         CheckpointError: there is none.
     """
+    _put_back(folder)
     found = list_checkpoints(folder)
     if not found:
         raise CheckpointError(f"{folder} holds no checkpoint; the run was stopped before its first: train it again")
     return found[-1]
+
+
+def forget_later(path: Path) -> None:
+    """Removes the checkpoints after this one, which another way of the run is to take the place of."""
+    for later in list_checkpoints(path.parent):
+        if int(later.name) > int(path.name):
+            shutil.rmtree(later)
+    _sync(path.parent)
 
 
 def _encode(value: Any, name: str, tensors: dict[str, NDArray[Any]]) -> Any:
@@ -253,6 +265,16 @@ def _sync(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _put_back(folder: Path) -> None:
+    """Undoes a replacement that was interrupted between its two renames; forgets what one that succeeded left."""
+    for aside in folder.glob(f"{REPLACED}*"):
+        place = folder / aside.name.removeprefix(REPLACED)
+        if place.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            os.replace(aside, place)
 
 
 def _forget(folder: Path) -> None:

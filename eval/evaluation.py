@@ -19,7 +19,7 @@ from eval.episodes import Episode, EpisodeRecorder
 from eval.loop import EVALUATION_SEED, EvaluationSeeds, Interaction, agent_seeds
 from eval.paths import ActionField, action_field, watch_paths
 from eval.pulls import PullCurves, watch_pulls
-from eval.runs import Run
+from eval.runs import Run, RunConfig
 from eval.tasks import ActionTable, describe_task, judging_env_args, make_envs
 
 MODES = {"greedy": False, "stochastic": True}
@@ -76,8 +76,8 @@ def restore_agent(run: Run, task: Task, checkpoint: int | None = None) -> tuple[
         config = as_config(entry, run.config.agent_args)
         agent = entry.build(config, task, agent_seeds(run.config.seed, run.config.seeds), torch.device("cpu"))
         agent.load_state_dict(state["agent"])
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{path} does not fit the run's config ({error}); was the config edited?") from None
+    except (LookupError, TypeError, AttributeError, RuntimeError) as error:
+        raise ValueError(run.misfit(path, error)) from None
     return agent, int(path.name)
 
 
@@ -143,6 +143,21 @@ def evaluate(
                 )
     finally:
         venv.close()
+    play_baselines(evaluation, config, env_args, episodes, workers=workers, progress=progress)
+    return evaluation, step
+
+
+def play_baselines(
+    evaluation: Evaluation,
+    config: RunConfig,
+    env_args: dict[str, Any],
+    episodes: int,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Adds what every baseline that fits does on the first `episodes` start states."""
+    task, table, gamma = evaluation.task, evaluation.table, evaluation.gamma
     spread = min(episodes, COLUMNS // 2)
     venv = make_envs(config.env, spread, env_args=env_args, workers=workers)
     try:
@@ -161,7 +176,6 @@ def evaluate(
                 evaluation.actions[name] = actions
     finally:
         venv.close()
-    return evaluation, step
 
 
 def modes_of(agent: Agent) -> dict[str, bool]:

@@ -20,7 +20,7 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any, Literal, get_origin, get_type_hints
 
 from eval.checkpoint import list_checkpoints, newest_checkpoint
 
@@ -75,19 +75,34 @@ class Run:
     def eval_folder(self) -> Path:
         return self.folder / "eval"
 
-    def checkpoint(self, step: int | None = None) -> Path:
-        """The newest checkpoint, or the one of a step.
+    def checkpoint(self, step: int | Literal["previous"] | None = None) -> Path:
+        """The newest checkpoint, the one before it, or the one of a step.
 
         Raises:
             ValueError: there is none.
         """
         if step is None:
             return newest_checkpoint(self.checkpoints)
+        if step == "previous":
+            found = list_checkpoints(self.checkpoints)
+            if len(found) < 2:
+                raise ValueError(f"{self.folder} has {len(found)} checkpoints, none before the newest: train it again")
+            return found[-2]
         for path in list_checkpoints(self.checkpoints):
             if int(path.name) == step:
                 return path
         steps = ", ".join(str(int(path.name)) for path in list_checkpoints(self.checkpoints))
         raise ValueError(f"{self.folder} has no checkpoint of step {step}; expected one of: {steps or 'none there'}")
+
+    def misfit(self, path: Path, error: Exception) -> str:
+        """What is said of a whole checkpoint whose parts are not those of the agent as it is here and now."""
+        cause = " ".join(str(error).split())[:200]
+        writer = self.extra.get("git") or "of no known revision"
+        return (
+            f"{path} does not fit the run's config, or this version's {self.config.agent} "
+            f"({type(error).__name__}: {cause}); was the config edited? "
+            f"Otherwise use the cartbot that wrote it ({writer}), or train again"
+        )
 
 
 def create_run(config: RunConfig, folder: Path | None) -> Run:

@@ -377,3 +377,33 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pyte
         save_checkpoint(tmp_path, 20, state(start=1))
     assert [int(path.name) for path in list_checkpoints(tmp_path)] == [10]
     assert_same(load_checkpoint(newest_checkpoint(tmp_path)), state())
+
+
+def test_a_replacement_that_was_killed_between_its_renames_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    class Killed(BaseException):
+        """No handler of errors sees it, as none sees SIGKILL."""
+
+    save_checkpoint(tmp_path, 10, state())
+    replace = os.replace
+
+    def kill(source: Path, target: Path) -> None:
+        if source.name == ".writing" and target.name.isdigit():
+            raise Killed
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.os, "replace", kill)
+        with pytest.raises(Killed):
+            save_checkpoint(tmp_path, 10, state(start=1))
+    assert list_checkpoints(tmp_path) == []
+    assert_same(load_checkpoint(newest_checkpoint(tmp_path)), state())
+    save_checkpoint(tmp_path, 20, state(start=2))
+    assert sorted(os.listdir(tmp_path)) == ["000000000010", "000000000020", "chunks"]
+
+
+def test_a_checkpoint_in_the_place_of_another_is_refused(tmp_path: Path):
+    save_checkpoint(tmp_path, 10, state())
+    place = save_checkpoint(tmp_path, 20, state(start=1))
+    place.rename(tmp_path / f"{30:012d}")
+    with pytest.raises(CheckpointError, match=r"manifest\.json is of step 20, though .* 30.*--checkpoint 10"):
+        load_checkpoint(newest_checkpoint(tmp_path))

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from agents.registry import AGENTS
-from eval.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint
+from eval.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
 from tests.bad_input import BAD_CONFIGS, BAD_LINES
 from tests.helpers import flat_state
 from train import trainer
@@ -481,3 +481,43 @@ def test_an_edited_config_is_told_of(run: str, capfd: pytest.CaptureFixture[str]
 def test_an_evaluation_after_damage_may_use_the_checkpoint_before(run: str):
     damage_state(Path(run))
     assert cartbot(f"eval {run} --episodes 1 --checkpoint 200") == 0
+
+
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(
+    run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    shutil.copytree(run, tmp_path / "whole")
+    assert cartbot(f"resume {tmp_path / 'whole'} --steps 500") == 0
+    damage_state(Path(run))
+    mistake(f"resume {run} --steps 500", capfd)
+    assert cartbot(f"resume {run} --steps 500 --checkpoint previous") == 0
+    assert_same_run(str(tmp_path / "whole"), run)
+
+
+def test_a_damaged_checkpoint_is_not_the_newest_again_after_the_one_before_was_taken(
+    run: str, capfd: pytest.CaptureFixture[str]
+):
+    damage_state(Path(run))
+    assert cartbot(f"resume {run} --steps 220 --checkpoint 200") == 0
+    assert int(newest_checkpoint(Path(run, "checkpoints")).name) == 220
+
+
+def test_a_checkpoint_with_other_parts_is_told_in_one_line(run: str, capfd: pytest.CaptureFixture[str]):
+    """As an agent of an earlier version leaves it: whole, but with other names."""
+    path = newest_checkpoint(Path(run, "checkpoints"))
+    state = load_checkpoint(path)
+    state["agent"]["old_name"] = state["agent"].pop(next(iter(state["agent"])))
+    save_checkpoint(path.parent, int(path.name), state)
+    for verb in ("resume {} --steps 500", "eval {} --episodes 1"):
+        told = mistake(verb.format(run), capfd)
+        assert f"{path} does not fit" in told and "use the cartbot that wrote it" in told
+
+
+def test_logs_that_lost_rows_since_the_checkpoint_are_not_filled_with_zeros(
+    run: str, capfd: pytest.CaptureFixture[str]
+):
+    path = Path(run, "episodes.csv")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert f"{path} has {len(whole) // 2:,} bytes" in mistake(f"resume {run} --steps 500", capfd)
+    assert path.read_bytes() == whole[: len(whole) // 2]

@@ -47,8 +47,18 @@ class CsvLog:
         return self._file.tell()
 
     def cut(self, size: int) -> None:
-        """Forgets what was written after the file had `size` bytes."""
+        """Forgets what was written after the file had `size` bytes.
+
+        Raises:
+            ValueError: it has fewer.
+        """
         self._file.flush()
+        found = self.path.stat().st_size
+        if found < size:
+            raise ValueError(
+                f"damaged run: {self.path} has {found:,} bytes, and the checkpoint knows of {size:,}; "
+                f"put the whole file back, or train the run again"
+            )
         self._file.truncate(size)
         self._file.seek(size)
         if not size:

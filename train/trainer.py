@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -16,7 +17,7 @@ from agents.base import Agent
 from agents.finite import check_finite
 from agents.lazy import torch
 from agents.registry import find_agent
-from eval.checkpoint import load_checkpoint, save_checkpoint
+from eval.checkpoint import CheckpointError, forget_later, load_checkpoint, save_checkpoint
 from eval.collapse import collapse_check
 from eval.episodes import Episode, EpisodeRecorder
 from eval.loop import Interaction, agent_seeds, training_seeds
@@ -71,7 +72,7 @@ def train(
     make_run: Callable[[RunConfig], Run],
     console: Console,
     *,
-    resume: bool = False,
+    resume: Path | None = None,
 ) -> Run:
     """Trains until `config.steps` environment steps per seed.
 
@@ -82,7 +83,7 @@ def train(
         agent_config: the agent's config.
         make_run: gives the run's folder once the work can begin.
         console: where the panel goes.
-        resume: go on from the run's newest checkpoint.
+        resume: go on from this checkpoint of the run, and forget those after it.
 
     Raises:
         ValueError: agent and environment do not fit, or something else that was asked for cannot be.
@@ -113,7 +114,7 @@ def train(
         session = _Session(run, agent, interaction, EpisodeRecorder(table), log, diagnostics)
         try:
             if resume:
-                session.load()
+                session.load(resume)
             panel = TrainingPanel(
                 console,
                 f"{config.agent} on {config.env}, {config.seeds} seeds x {config.envs} environments, {run.folder}",
@@ -204,17 +205,26 @@ class _Session:
             },
         )
 
-    def load(self) -> None:
-        """Goes back to the newest checkpoint."""
-        state = load_checkpoint(self.run.checkpoint())
-        self.agent.load_state_dict(state["agent"])
-        self.interaction.load_state_dict(state["interaction"])
-        self.recorder.load_state_dict(state["recorder"])
+    def load(self, path: Path) -> None:
+        """Goes back to a checkpoint.
+
+        Raises:
+            CheckpointError: it is damaged, or not of this agent as it is now.
+            ValueError: the logs have lost rows that they had when it was written.
+        """
+        state = load_checkpoint(path)
+        try:
+            self.agent.load_state_dict(state["agent"])
+            self.interaction.load_state_dict(state["interaction"])
+            self.recorder.load_state_dict(state["recorder"])
+            if self.diagnostics:
+                self.diagnostics.load_state_dict(state["diagnostics"])
+            self._recent = [[_from_brief(brief) for brief in seed] for seed in state["recent"]]
+            self.step, self._seconds = int(state["step"]), float(state["seconds"])
+        except (LookupError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+            raise CheckpointError(self.run.misfit(path, error)) from None
         self.log.load_state_dict(state["log"])
-        if self.diagnostics:
-            self.diagnostics.load_state_dict(state["diagnostics"])
-        self._recent = [[_from_brief(brief) for brief in seed] for seed in state["recent"]]
-        self.step, self._seconds = int(state["step"]), float(state["seconds"])
+        forget_later(path)
 
     def _write_figures(self) -> None:
         metrics = self.agent.metrics()

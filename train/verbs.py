@@ -205,13 +205,7 @@ def evaluate(argv: Sequence[str], console: Console) -> None:
     from eval.runs import find_run
 
     run = find_run(settings.run)  # before what takes longer to import
-    from eval import plots
     from eval.evaluation import evaluate as play_all
-    from eval.evaluation import pooled
-    from eval.page import html_report
-    from eval.report import build_report, success_of
-    from eval.tables import markdown_report, print_report
-    from train.findings import show_findings
     from train.panel import EpisodePanel
 
     env_args = usage.parse_pairs(settings.env_args, "--env-args")
@@ -224,6 +218,18 @@ def evaluate(argv: Sequence[str], console: Console) -> None:
             workers=settings.workers,
             progress=panel,
         )
+    write_report(run, evaluation, step, console)
+
+
+def write_report(run: Run, evaluation: Evaluation, step: int, console: Console) -> None:
+    """Shows the report of an evaluation, and writes it into RUN/eval."""
+    from eval import plots
+    from eval.evaluation import pooled
+    from eval.page import html_report
+    from eval.report import build_report, success_of
+    from eval.tables import markdown_report, print_report
+    from train.findings import show_findings
+
     try:
         training = plots.read_episodes(run.folder, run.folder.name, run.config.env, run.config.seeds)
     except ValueError:
