@@ -127,7 +127,8 @@ def _continuous(report: dict[str, Any]) -> Iterator[Chart]:
         yield Chart("Magnitude of actions", "Continuous control, all seeds.", charts.draw_magnitudes(rows))
         if rows[0][1]["direction_counts"]:
             note = "Shares of the steps that move at all, by direction of the first two components."
-            yield Chart("Direction of actions", note, charts.draw_directions(rows))
+            moving = [row for row in rows if sum(row[1]["direction_counts"])]
+            yield Chart("Direction of actions", note, charts.draw_directions(moving or rows))
             note = f"{rows[0][0]}; lighter is more often."
             yield Chart("Actions, both components", note, charts.draw_cells(rows[0][1]))
 
@@ -176,7 +177,7 @@ def svg_of(chart: Chart) -> Markup:
     svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
     svg = svg.replace("xlink:href", "href").replace("#000000", "currentColor").replace("#ffffff", "var(--paper)")
-    svg = re.sub(r"font: ([^;\"]*?)('[^;\"]*|sans-serif)", r"font: \1system-ui, sans-serif", svg)
+    svg = re.sub(r"'DejaVu Sans'[^;\"]*sans-serif", "system-ui, sans-serif", svg)
     label = Markup.escape(f"{chart.title}. {chart.note}")
     return Markup(f'<svg role="img" aria-label="{label}" data-marks="{marks}" {box[0]}>{svg}')
 

@@ -171,6 +171,7 @@ def draw_proportions_over_training(rows: EpisodeRows, columns: int = 4) -> Figur
             )
         axes.set_title(f"seed {seed}", loc="left", fontsize=9)
         axes.set_ylim(0, 1)
+        axes.locator_params(axis="x", nbins=3)
         tidy(axes)
     handles, labels = grid.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", frameon=False)

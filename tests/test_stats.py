@@ -102,3 +102,27 @@ def test_improvement_counts_ties_half():
     share, low, high = improvement_probability(np.array([1.0, 2.0]), np.array([0.0, 1.0, 2.0]), rng())
     assert share == pytest.approx((1.5 + 2.5) / 6)
     assert low <= share <= high
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_statistics_agree_with_independent_ones_on_random_tables(seed: int):
+    generator = np.random.default_rng(seed)
+    table, other = generator.normal(size=(9, 4)), generator.normal(0.3, 1.0, size=(7, 4))
+    tenths = scipy_stats.mstats.mquantiles(table[:, 0], np.linspace(0, 1, 11), alphap=1, betap=1)
+    assert deciles(table[:, 0]) == pytest.approx(tenths)
+    middle, low, high = seed_band(table, rng())
+    bootstrap = scipy_stats.bootstrap(
+        (table,), lambda x, axis: scipy_stats.trim_mean(x, 0.25, axis=axis), axis=0, method="percentile",
+        n_resamples=4_000, vectorized=True, rng=np.random.default_rng(1),
+    )  # fmt: skip
+    np.testing.assert_allclose(middle, scipy_stats.trim_mean(table, 0.25, axis=0))
+    np.testing.assert_allclose(low, bootstrap.confidence_interval.low, atol=0.12)
+    np.testing.assert_allclose(high, bootstrap.confidence_interval.high, atol=0.12)
+    share, low, high = improvement_probability(table[:, 0], other[:, 0], rng())
+    # Mann and Whitney's U counts the pairs that the first wins, ties half.
+    assert share == pytest.approx(scipy_stats.mannwhitneyu(table[:, 0], other[:, 0]).statistic / 63)
+    resampled = scipy_stats.bootstrap(
+        (table[:, 0], other[:, 0]), lambda a, b: scipy_stats.mannwhitneyu(a, b).statistic / 63, method="percentile",
+        n_resamples=1_000, vectorized=False, rng=np.random.default_rng(2),
+    ).confidence_interval  # fmt: skip
+    assert [low, high] == pytest.approx([resampled.low, resampled.high], abs=0.06)
