@@ -127,7 +127,6 @@ def write_video(frames: Iterable[Frame], path: Path, fps: int, *, gif_width: int
 
     The file is written under another name and renamed when it is whole.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     writing = path.with_name(f".{path.name}.writing{path.suffix}")
     gif = path.suffix.lower() == ".gif"
     encoder = None
@@ -135,6 +134,7 @@ def write_video(frames: Iterable[Frame], path: Path, fps: int, *, gif_width: int
         for frame in frames:
             frame = _even(np.ascontiguousarray(frame))
             if encoder is None:
+                path.parent.mkdir(parents=True, exist_ok=True)  # not before there is a picture to put there
                 height, width = frame.shape[:2]
                 options: dict[str, Any] = {"fps": fps, "macro_block_size": 1, "ffmpeg_log_level": "error"}
                 if gif:
