@@ -163,8 +163,8 @@ class DDPG:
             self.critic |= init_mlp(init, name, sizes, last_scale=config.last_scale)
         self.target_actor, self.target_critic = clone(self.actor), clone(self.critic)
         self.average_actor, self.average_critic = clone(self.actor), clone(self.critic)
-        self.actor_optimizer = Adam(self.actor, config.actor_lr)
-        self.critic_optimizer = Adam(self.critic, config.critic_lr)
+        self.actor_optimizer = Adam(self.actor)
+        self.critic_optimizer = Adam(self.critic)
         self.noise = Noise(config.noise, config.noise_theta, task.envs, dimensions, explore)
         self.reachable = ValueBounds(config.gamma, self.seeds, device)
         self.steps = 0

@@ -179,7 +179,7 @@ class DQN:
         self.params: Params = self.encoder.init(init) | init_mlp(init, "q", sizes)
         self.target: Params = clone(self.params)
         self.average: Params = clone(self.params)
-        self.optimizer = Adam(self.params, config.lr)
+        self.optimizer = Adam(self.params)
         self.explorer = Explorer(
             config.exploration,
             config.epsilon_start if config.exploration == "epsilon" else config.rho_start,

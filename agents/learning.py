@@ -18,8 +18,8 @@ class Adam:
     It makes the parameters require gradients, and keeps its state by their names.
     """
 
-    def __init__(self, params: Params, lr: float):
-        self.params, self.lr = params, lr
+    def __init__(self, params: Params):
+        self.params = params
         for tensor in params.values():
             tensor.requires_grad_(True)
         self._mean = {name: torch.zeros_like(tensor) for name, tensor in params.items()}
@@ -36,17 +36,6 @@ class Adam:
         norm = clip(gradients, max_norm)
         self._move(gradients, lr)
         return norm
-
-    def zero_grad(self) -> None:
-        for tensor in self.params.values():
-            tensor.grad = None
-
-    def step(self, lr: float | None = None) -> None:
-        """Moves the parameters along the gradients they hold, from now on with the rate `lr` if it is given."""
-        self.lr = self.lr if lr is None else lr
-        gradients = [tensor.grad for tensor in self.params.values() if tensor.grad is not None]
-        assert len(gradients) == len(self.params), "step() comes after backward()"
-        self._move(gradients, self.lr)
 
     def _move(self, gradients: Sequence[torch.Tensor], lr: float | torch.Tensor) -> None:
         params, means, squares = (list(of.values()) for of in (self.params, self._mean, self._square))

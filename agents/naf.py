@@ -187,7 +187,7 @@ class NAF:
             self.params |= init_mlp(init, name, sizes, last_scale=config.last_scale)
         self.target: Params = clone(self.params)
         self.average: Params = clone(self.params)
-        self.optimizer = Adam(self.params, config.lr)
+        self.optimizer = Adam(self.params)
         self.noise = Noise(config.noise, config.noise_theta, task.envs, dimensions, explore)
         self.reachable = ValueBounds(config.gamma, self.seeds, device)
         self.steps = 0

@@ -31,6 +31,7 @@ from agents.learning import adam_step
 from agents.networks import Params, clip_gradients, clone, init_mlp, load_params, mlp
 from agents.objectives import Objective
 from agents.rollouts import EpisodeMemory, Episodes
+from agents.schedules import halving
 from agents.streams import SeedStreams, spawn_streams
 
 LOG_STD = (-4.0, 1.0)
@@ -383,8 +384,7 @@ class Reinforce:
     @property
     def lr(self) -> float:
         """Learning rate of the policy now."""
-        c = self.config
-        return c.lr / (1 + self.steps / c.lr_half_steps) if c.lr_half_steps else c.lr
+        return halving(self.steps, self.config.lr, self.config.lr_half_steps)
 
     def metrics(self) -> dict[str, NDArray[np.floating]]:
         """Figures of each seed's newest batch; none before every seed has had one."""

@@ -141,7 +141,7 @@ def test_eigenvalues_of_a_matrix_are_its_ends():
 
 def test_the_optimisers_preview_is_its_next_step():
     params = init_mlp(SeedStreams(seeds_of(2), CPU), "q", (3, 5, 1))
-    optimizer = Adam(params, 0.01)
+    optimizer = Adam(params)
     obs = torch.linspace(-1, 1, 24).reshape(2, 4, 3)
     for _ in range(3):
         loss = mlp(params, "q", obs).square().mean((1, 2))
