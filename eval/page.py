@@ -201,8 +201,10 @@ def _levels(figure: Figure, report: dict[str, Any]) -> None:
 
 
 def _videos(run: Run) -> Iterator[tuple[Path, str, str]]:
-    """Name, media type and data of the run's videos, the newest, if it is small enough."""
-    found = [path for path in (run.folder / "videos").glob("*") if path.suffix.lower() in (".mp4", ".gif")]
+    """Name, media type and data of the run's newest video, in its folder or where they are recorded, if it is small."""
+    name = run.folder.resolve().name
+    found = [*(run.folder / "videos").glob("*"), *(Path("videos") / f"{name}{suffix}" for suffix in (".mp4", ".gif"))]
+    found = [path for path in found if path.suffix.lower() in (".mp4", ".gif") and path.is_file()]
     for path in sorted(found, key=lambda path: path.stat().st_mtime)[-1:]:
         if path.stat().st_size <= VIDEO_LIMIT:
             kind = "video/mp4" if path.suffix.lower() == ".mp4" else "image/gif"
