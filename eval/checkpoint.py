@@ -113,7 +113,7 @@ def load_checkpoint(path: Path, *, without: Collection[str] = ()) -> dict[str, A
     try:
         if manifest.stat().st_size > MANIFEST_LIMIT:
             raise CheckpointError(_message(manifest, f"is larger than {MANIFEST_LIMIT:,} bytes", path))
-        outer = json.loads(manifest.read_bytes())
+        outer = json.loads(manifest.read_bytes().decode())  # bytes alone would be guessed to be UTF-16 too
         content, digest = outer["content"], outer["sha256"]
         found = _digest(content)
     except CheckpointError:
