@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
+# On CartPole3D one action of a 24th of a second hardly matters, and a pole that drifts away upright falls only seconds
+# later: what tells such values apart is averaging, small steps in the end, and the lower of two opinions.
+_CALM: dict[str, Any] = {"average_tau": 0.0003, "lr_half_steps": 30_000}
 TUNED: dict[str, dict[str, dict[str, Any]]] = {
     "dqn": {
         "CartPole-v1": {"n_step": 5, "lr_half_steps": 20_000, "epsilon_end": 0.2},
+        "CartPole3D-v0": {"action_gap": 0.5, **_CALM},
+    },
+    "ddpg": {"CartPole3DContinuous-v0": {"twin_critics": True, **_CALM}},
+    "naf": {
+        "CartPole3DContinuous-v0": {"twin_networks": True, "noise_end": 0.2, "target_noise": 0.2, **_CALM},
     },
     # Its tables in the book are for this discount.
     "qtable": {"GridWorld-v0": {"gamma": 0.9}},
