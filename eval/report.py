@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.registry import find_agent
+from agents.registry import AGENTS, find_agent
 from eval.collapse import Check, collapse_check, collapse_history
 from eval.episodes import Episode
 from eval.evaluation import Evaluation, pooled
@@ -102,6 +102,8 @@ def over_training(rows: EpisodeRows, check: Check) -> dict[str, Any]:
 
 def library_of(run: Run) -> str:
     """Whose implementation of the agent was trained, and the version."""
+    if run.config.agent not in AGENTS:  # `cartbot play`
+        return "none: a person"
     name = find_agent(run.config.agent).library
     trained = (run.extra.get("versions") or {}).get(name)
     try:

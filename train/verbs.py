@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -24,6 +24,10 @@ from train.doctor import check, doctor
 from train.experiments import plan, testbed
 from train.tuned import tuned_fields
 from train.usage import UsageError
+
+if TYPE_CHECKING:
+    from eval.evaluation import Evaluation
+    from eval.runs import Run
 
 RunName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
@@ -97,7 +101,7 @@ def train(argv: Sequence[str], console: Console) -> None:
     from agents.lazy import torch
     from envs.check import check_env, is_third_party
     from eval.loop import agent_seeds
-    from eval.runs import Run, RunConfig, create_run
+    from eval.runs import RunConfig, create_run
     from eval.tasks import describe_task, make_envs
     from train.devices import choose_device
     from train.trainer import train as run_training
@@ -253,6 +257,61 @@ def write_report(run: Run, evaluation: Evaluation, step: int, console: Console) 
     made.append(_write_episodes(folder / "episodes.csv", evaluation))
     made += show_findings(run, evaluation, folder, console)
     _say_made(console, made)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaySettings:
+    """Drive yourself, with the keyboard, and see the same report."""
+
+    env: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")]
+    """Environment, as for `cartbot train --env`."""
+    env_args: tuple[str, ...] = ()
+    """Keywords of the environment, KEY=VALUE ..."""
+    episodes: int = 3
+    """Evaluation episodes to play; Escape ends sooner."""
+    fps: int | None = None
+    """Steps a second. Default: what the environment asks for."""
+    run: str | None = None
+    """Folder of the run. Default: runs/ENV-person-TIME. A name that is taken becomes NAME-2."""
+
+    def __post_init__(self) -> None:
+        _check_episodes(self.episodes)
+        if self.fps is not None and not 1 <= self.fps <= 1000:
+            raise ValueError(f"fps is {self.fps}; expected 1 to 1,000")
+
+
+def play(argv: Sequence[str], console: Console) -> None:
+    """Drive yourself, with the keyboard, and see the same report."""
+    settings = usage.parse(PlaySettings, argv, prog="cartbot play", description=play.__doc__ or "")
+    from eval.evaluation import play_baselines
+    from eval.runs import RunConfig, create_run
+    from eval.tasks import make_envs
+    from train.logs import TrainingLog
+    from train.person import AGENT, Window, play_by_hand
+
+    env_args = usage.parse_pairs(settings.env_args, "--env-args")
+    probe = make_envs(settings.env, 1, env_args=env_args, workers=0)
+    fps = settings.fps or int(probe.metadata.get("render_fps") or 30)
+    probe.close()
+    config = RunConfig(agent=AGENT, env=settings.env, env_args=env_args)
+    window = Window(settings.env, fps)
+    try:
+        evaluation = play_by_hand(config, settings.episodes, window)
+    finally:
+        window.close()
+    (played,) = evaluation.modes["greedy"]
+    if not played:
+        console.print("no episode was played to its end; nothing is kept")
+        return
+    run = create_run(
+        dataclasses.replace(config, steps=played[-1].end_step), None if settings.run is None else Path(settings.run)
+    )
+    log = TrainingLog(run.folder, evaluation.table, ())
+    for episode in played:
+        log.episode(episode)
+    log.close()
+    play_baselines(evaluation, config, env_args, len(played))
+    write_report(run, evaluation, played[-1].end_step, console)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -418,6 +477,7 @@ VERBS = {
     "eval": evaluate,
     "plot": plot,
     "record": record,
+    "play": play,
     "compare": compare,
     "plan": plan,
     "testbed": testbed,
