@@ -290,6 +290,6 @@ def _forget(folder: Path) -> None:
 
 def _chunks_of(path: Path) -> Iterator[str]:
     with contextlib.suppress(OSError, *_STRANGE):
-        for name in json.loads((path / MANIFEST).read_bytes())["content"]["files"]:
+        for name in json.loads((path / MANIFEST).read_bytes().decode())["content"]["files"]:
             if name.startswith(f"{CHUNKS}/"):
                 yield name.split("/")[1]
