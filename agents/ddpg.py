@@ -143,15 +143,7 @@ class DDPG:
         init, explore, self._replay_streams, self._target_streams = spawn_streams(seeds, 4, device)
         self.encoder = Encoder(task.observation_space, self.seeds, device)
         # First, since what does not fit is refused, and that at once.
-        self.memory = ReplayMemory(
-            config.memory_size,
-            self.encoder.kept_space,
-            task.action_space,
-            self.seeds,
-            task.envs,
-            device,
-            self.encoder.prepare,
-        )
+        self.memory = ReplayMemory(config.memory_size, task, self.encoder, device)
         self.actions = ActionBounds(task.action_space, device)  # pyright: ignore[reportArgumentType]
         features, dimensions = self.encoder.features, self.actions.dimensions
         self.actor = init_mlp(init, "actor", (features, *config.hidden, dimensions), last_scale=config.last_scale)
@@ -282,27 +274,24 @@ class DDPG:
         target = self._critic_target(batch, streams)
         obs = encoder.standardise(batch.obs)
         features = encoder.convolve(self.critic, obs).detach()
-        rates = {"critic": self._decayed(config.critic_lr), "actor": self._decayed(config.actor_lr)}
 
         def critic_loss(critic: Params) -> torch.Tensor:
             return self._critic_loss(critic, batch, encoder.convolve(critic, obs), target)[0]
 
         return {
-            "critic": Objective(
-                params=self.critic,
-                loss=critic_loss,
-                move=lambda gradients: self.critic_optimizer.preview(gradients, rates["critic"]),
+            "critic": Objective.of(
+                self.critic_optimizer,
+                critic_loss,
+                lr=self._decayed(config.critic_lr),
                 max_norm=config.max_grad_norm,
-                lr=rates["critic"],
                 encoder=encoder,
                 obs=obs,
             ),
-            "actor": Objective(
-                params=self.actor,
-                loss=lambda actor: self._actor_loss(actor, batch, features)[0],
-                move=lambda gradients: self.actor_optimizer.preview(gradients, rates["actor"]),
+            "actor": Objective.of(
+                self.actor_optimizer,
+                lambda actor: self._actor_loss(actor, batch, features)[0],
+                lr=self._decayed(config.actor_lr),
                 max_norm=config.max_grad_norm,
-                lr=rates["actor"],
                 encoder=encoder,
                 obs=obs,
             ),

@@ -164,15 +164,7 @@ class DQN:
         init, explore, self._replay_streams = spawn_streams(seeds, 3, device)
         self.encoder = Encoder(task.observation_space, self.seeds, device)
         # First, since what does not fit is refused, and that at once.
-        self.memory = ReplayMemory(
-            config.memory_size or task.envs,
-            self.encoder.kept_space,
-            task.action_space,
-            self.seeds,
-            task.envs,
-            device,
-            self.encoder.prepare,
-        )
+        self.memory = ReplayMemory(config.memory_size or task.envs, task, self.encoder, device)
         self.actions = int(task.action_space.n)  # pyright: ignore[reportAttributeAccessIssue]
         self._first_action = int(task.action_space.start)  # pyright: ignore[reportAttributeAccessIssue]
         sizes = (self.encoder.features, *config.hidden, self.actions)
@@ -284,12 +276,11 @@ class DQN:
         if batch is None:
             return {}
         return {
-            "q": Objective(
-                params=self.params,
-                loss=lambda params: self._loss(params, batch)[0],
-                move=lambda gradients: self.optimizer.preview(gradients, self.lr),
-                max_norm=config.max_grad_norm,
+            "q": Objective.of(
+                self.optimizer,
+                lambda params: self._loss(params, batch)[0],
                 lr=self.lr,
+                max_norm=config.max_grad_norm,
                 encoder=self.encoder,
                 obs=self.encoder.standardise(batch.obs),
             )

@@ -89,7 +89,7 @@ class Encoder:
         self, space: gym.Space[Any], seeds: int, device: torch.device, *, least_deviation: float | None = None
     ):
         check_observation_space(space)
-        self.space = space
+        self.space, self.seeds = space, seeds
         self.shape = tuple(space.shape or ())
         if isinstance(space, gym.spaces.Discrete):
             self.kind, self.features = "one-hot", int(space.n)

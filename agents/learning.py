@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.lazy import torch
-from agents.networks import Params, clip, load_params
+from agents.networks import Params, clip, clone, load_params
+
+DECAY_MEAN, DECAY_SQUARE, LEAST_DEVIATION = 0.9, 0.999, 1e-8
+"""Adam's beta 1, beta 2 and epsilon, as its authors have them."""
 
 
 class Adam:
@@ -39,15 +42,11 @@ class Adam:
 
     def _move(self, gradients: Sequence[torch.Tensor], lr: float | torch.Tensor) -> None:
         params, means, squares = (list(of.values()) for of in (self.params, self._mean, self._square))
-        decay_mean, decay_square, least = 0.9, 0.999, 1e-8
         with torch.no_grad():
             self._count += 1
             if torch.compiler.is_compiling():  # which makes few kernels of this, and knows nothing of the fused one
-                for param, gradient, mean, square in zip(params, gradients, means, squares, strict=True):
-                    mean.lerp_(gradient, 1 - decay_mean)
-                    square.lerp_(gradient.square(), 1 - decay_square)
-                    deviation = (square / (1 - decay_square**self._count)).sqrt() + least
-                    param.sub_(lr / (1 - decay_mean**self._count) * mean / deviation)
+                for param, move in zip(params, adam_step(gradients, means, squares, self._count, lr), strict=True):
+                    param.add_(move)
                 return
             # What torch.optim.Adam(fused=True) comes to, without its bookkeeping, which takes longer than the numbers.
             torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage]
@@ -58,9 +57,9 @@ class Adam:
                 [],
                 [self._count] * len(params),
                 lr=lr,
-                beta1=decay_mean,
-                beta2=decay_square,
-                eps=least,
+                beta1=DECAY_MEAN,
+                beta2=DECAY_SQUARE,
+                eps=LEAST_DEVIATION,
                 weight_decay=0.0,
                 amsgrad=False,
                 maximize=False,
@@ -68,7 +67,7 @@ class Adam:
 
     def preview(self, gradients: Sequence[torch.Tensor], lr: float) -> list[torch.Tensor]:
         """What a step along clipped gradients would add to the parameters; nothing is changed."""
-        means, squares = list(self._mean.values()), list(self._square.values())
+        means, squares = clone(self._mean).values(), clone(self._square).values()
         return adam_step(gradients, means, squares, float(self._count) + 1, lr)
 
     def state_dict(self) -> dict[str, Any]:
@@ -82,17 +81,19 @@ class Adam:
 
 def adam_step(
     gradients: Sequence[torch.Tensor],
-    means: Sequence[torch.Tensor],
-    squares: Sequence[torch.Tensor],
-    count: float,
-    lr: float,
+    means: Iterable[torch.Tensor],
+    squares: Iterable[torch.Tensor],
+    count: float | torch.Tensor,
+    lr: float | torch.Tensor,
 ) -> list[torch.Tensor]:
-    """Adam's step number `count`, given the averages before it: what is added to the parameters."""
-    steps = []
+    """Adam's step number `count`: moves the averages, in place, and returns what is to be added to the parameters."""
+    moves = []
     for gradient, mean, square in zip(gradients, means, squares, strict=True):
-        mean, square = mean.lerp(gradient, 0.1), square.lerp(gradient.square(), 0.001)
-        steps.append(-lr / (1 - 0.9**count) * mean / ((square / (1 - 0.999**count)).sqrt() + 1e-8))
-    return steps
+        mean.lerp_(gradient, 1 - DECAY_MEAN)
+        square.lerp_(gradient.square(), 1 - DECAY_SQUARE)
+        deviation = (square / (1 - DECAY_SQUARE**count)).sqrt() + LEAST_DEVIATION
+        moves.append(-lr / (1 - DECAY_MEAN**count) * mean / deviation)
+    return moves
 
 
 class Tally:

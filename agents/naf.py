@@ -168,15 +168,7 @@ class NAF:
         init, explore, self._replay_streams = spawn_streams(seeds, 3, device)
         self.encoder = Encoder(task.observation_space, self.seeds, device)
         # First, since what does not fit is refused, and that at once.
-        self.memory = ReplayMemory(
-            config.memory_size,
-            self.encoder.kept_space,
-            task.action_space,
-            self.seeds,
-            task.envs,
-            device,
-            self.encoder.prepare,
-        )
+        self.memory = ReplayMemory(config.memory_size, task, self.encoder, device)
         self.actions = ActionBounds(task.action_space, device)  # pyright: ignore[reportArgumentType]
         dimensions = self.actions.dimensions
         outputs = 1 + dimensions + dimensions * (dimensions + 1) // 2
@@ -274,12 +266,11 @@ class NAF:
         config = self.config
         batch = self.memory.sample(config.batch_size, config.gamma, config.n_step, streams)
         return {
-            "q": Objective(
-                params=self.params,
-                loss=lambda params: self._loss(params, batch)[0],
-                move=lambda gradients: self.optimizer.preview(gradients, self.lr),
-                max_norm=config.max_grad_norm,
+            "q": Objective.of(
+                self.optimizer,
+                lambda params: self._loss(params, batch)[0],
                 lr=self.lr,
+                max_norm=config.max_grad_norm,
                 encoder=self.encoder,
                 obs=self.encoder.standardise(batch.obs),
             )

@@ -6,7 +6,7 @@ operations on dictionaries.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from agents.lazy import torch
@@ -102,11 +102,6 @@ def clip(gradients: Sequence[torch.Tensor], limit: float) -> torch.Tensor:
     for gradient in gradients:
         gradient.mul_(factor.reshape(-1, *[1] * (gradient.dim() - 1)))
     return norm
-
-
-def clip_gradients(params: Iterable[torch.Tensor], limit: float) -> torch.Tensor:
-    """`clip` for the gradients that parameters hold."""
-    return clip([p.grad for p in params if p.grad is not None], limit)
 
 
 def check_widths(widths: Sequence[int]) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from agents.encoders import Encoder
 from agents.lazy import torch
+from agents.learning import Adam
 from agents.networks import Params
 from agents.streams import SeedStreams
 
@@ -33,6 +34,28 @@ class Objective:
     encoder: Encoder
     obs: torch.Tensor
     """The batch's observations, standardised: [S, B, ...]."""
+
+    @classmethod
+    def of(
+        cls,
+        optimizer: Adam,
+        loss: Callable[[Params], torch.Tensor],
+        *,
+        lr: float,
+        max_norm: float,
+        encoder: Encoder,
+        obs: torch.Tensor,
+    ) -> Objective:
+        """What an optimiser minimises in the parameters that it moves."""
+        return cls(
+            params=optimizer.params,
+            loss=loss,
+            move=lambda gradients: optimizer.preview(gradients, lr),
+            max_norm=max_norm,
+            lr=lr,
+            encoder=encoder,
+            obs=obs,
+        )
 
 
 @runtime_checkable

@@ -28,7 +28,7 @@ from agents.encoders import Encoder, check_observation_space
 from agents.finite import Watched
 from agents.lazy import torch
 from agents.learning import adam_step
-from agents.networks import Params, clip_gradients, clone, init_mlp, load_params, mlp
+from agents.networks import Params, clip, clone, init_mlp, load_params, mlp
 from agents.objectives import Objective
 from agents.rollouts import EpisodeMemory, Episodes
 from agents.schedules import halving
@@ -282,7 +282,7 @@ class Reinforce:
         self._scale[seed] = scale
         loss = policy_loss(policy.log_prob(batch.action), judged, entropy, config.entropy_bonus)
         before = clone(params)
-        norm = self._adam.step(seed, params, loss, self.lr, config.max_grad_norm)
+        norm = self._adam.descend(seed, params, loss, self.lr, config.max_grad_norm)
         with torch.no_grad():
             kl = torch.distributions.kl_divergence(policy, self.policy(params, encoder, batch.obs)).mean()
             if kl > config.max_kl:  # near the old policy it grows as the square of the step
@@ -296,7 +296,7 @@ class Reinforce:
         for number in range(config.value_steps if config.baseline else 0):
             share = slice(number % shares, None, shares)
             value_loss = self._value_loss(value_params, encoder, batch.obs[:, share], returns[:, share])
-            self._value_adam.step(seed, value_params, value_loss, config.value_lr, config.max_grad_norm)
+            self._value_adam.descend(seed, value_params, value_loss, config.value_lr, config.max_grad_norm)
             figures.setdefault("value_loss", value_loss)  # of what the advantages were taken from
         for name, figure in figures.items():
             self._figures[name][seed] = figure.item()
@@ -448,28 +448,26 @@ class SeedAdam:
         """One seed's slices of the parameters, [1, ...] each, to be differentiated by."""
         return {name: tensor.detach()[seed : seed + 1].requires_grad_() for name, tensor in self.params.items()}
 
-    def step(self, seed: int, own: Params, loss: torch.Tensor, lr: float, max_norm: float) -> torch.Tensor:
+    def descend(self, seed: int, own: Params, loss: torch.Tensor, lr: float, max_norm: float) -> torch.Tensor:
         """Moves one seed's slices down the gradient of their loss; returns the gradient's norm before clipping, [1]."""
-        for tensor in own.values():
-            tensor.grad = None
-        loss.sum().backward()
-        norm = clip_gradients(list(own.values()), max_norm)
+        gradients = torch.autograd.grad(loss.sum(), list(own.values()))
+        norm = clip(gradients, max_norm)
         self._count[seed] += 1
-        decay_mean, decay_square, count = 0.9, 0.999, int(self._count[seed])
         with torch.no_grad():
-            for name, tensor in own.items():
-                assert tensor.grad is not None
-                mean, square = self._mean[name][seed : seed + 1], self._square[name][seed : seed + 1]
-                mean.lerp_(tensor.grad, 1 - decay_mean)
-                square.lerp_(tensor.grad.square(), 1 - decay_square)
-                scale = (square / (1 - decay_square**count)).sqrt() + 1e-8
-                tensor.addcdiv_(mean, scale, value=-lr / (1 - decay_mean**count))
+            means, squares = self._averages(seed)
+            moves = adam_step(gradients, means, squares, int(self._count[seed]), lr)
+            for tensor, move in zip(own.values(), moves, strict=True):
+                tensor.add_(move)
         return norm
 
     def preview(self, seed: int, gradients: Sequence[torch.Tensor], lr: float) -> list[torch.Tensor]:
         """What a step of one seed along clipped gradients would add to its parameters; nothing is changed."""
-        means, squares = ([part[seed : seed + 1] for part in of.values()] for of in (self._mean, self._square))
+        means, squares = ([average.clone() for average in averages] for averages in self._averages(seed))
         return adam_step(gradients, means, squares, int(self._count[seed]) + 1, lr)
+
+    def _averages(self, seed: int) -> list[list[torch.Tensor]]:
+        """One seed's slices of the means and of the squares."""
+        return [[average[seed : seed + 1] for average in of.values()] for of in (self._mean, self._square)]
 
     def state_dict(self) -> dict[str, Any]:
         return {"mean": self._mean, "square": self._square, "count": self._count}

@@ -8,14 +8,15 @@ needs none: nothing is bootstrapped there. Since columns are cut off at differen
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from agents.base import Step
+from agents.base import Step, Task
+from agents.encoders import Encoder
 from agents.lazy import torch
 from agents.learning import compiled
 from agents.streams import SeedStreams, as_integers
@@ -62,47 +63,35 @@ class ReplayMemory:
 
     Args:
         size: transitions kept per seed, over its columns.
-        observation_space: space of one observation as it is kept; with its dtype (uint8 images stay uint8).
-        action_space: space of one action.
-        seeds: S.
-        envs: E.
+        task: with the number of columns E of each seed.
+        encoder: of S seeds; what it prepares of observations is kept, with its dtype (uint8 images stay uint8).
         device: where the rows are kept and drawn.
-        prepare: makes of observations [S, E, ...] what is kept of them, once and for all; without it they are kept as
-            they come.
 
     Raises:
         ValueError: it would not fit into the device's free memory; the message has the numbers of bytes.
     """
 
-    def __init__(
-        self,
-        size: int,
-        observation_space: gym.Space[Any],
-        action_space: gym.Space[Any],
-        seeds: int,
-        envs: int,
-        device: torch.device,
-        prepare: Callable[[torch.Tensor], torch.Tensor] | None = None,
-    ):
-        self.rows = max(2, -(-size // envs))
-        self.seeds, self.envs, self.device = seeds, envs, device
-        self._prepare = prepare or (lambda obs: obs)
-        self._obs_shape = tuple(observation_space.shape or ())
-        self._action_shape = tuple(action_space.shape or ())
-        self._obs_dtype = _stored_dtype(observation_space)
-        self._action_dtype = _stored_dtype(action_space)
+    def __init__(self, size: int, task: Task, encoder: Encoder, device: torch.device):
+        self.seeds, self.envs, self.device = encoder.seeds, task.envs, device
+        self.rows = max(2, -(-size // self.envs))
+        self._prepare = encoder.prepare
+        self._obs_shape = tuple(encoder.kept_space.shape or ())
+        self._action_shape = tuple(task.action_space.shape or ())
+        self._obs_dtype = _stored_dtype(encoder.kept_space)
+        self._action_dtype = _stored_dtype(task.action_space)
         needed, free = self.bytes_needed(), free_bytes(device)
         if needed > free:
             raise ValueError(
-                f"replay memory of {size:,} transitions x {seeds} seeds needs {needed:,} bytes and {device} has "
+                f"replay memory of {size:,} transitions x {self.seeds} seeds needs {needed:,} bytes and {device} has "
                 f"{free:,} free; lower memory_size or seeds"
             )
         self._ring: dict[str, torch.Tensor] = {}
         self._look_up = compiled(self._transitions, device)
         # Per column: where the next row goes, and how many rows there are.
-        self._cursor = np.zeros(seeds * envs, np.int64)
-        self._filled = np.zeros(seeds * envs, np.int64)
-        self._first_column = torch.arange(0, seeds * envs, envs, device=device)[:, None]  # of each seed, [S, 1]
+        columns = self.seeds * self.envs
+        self._cursor = np.zeros(columns, np.int64)
+        self._filled = np.zeros(columns, np.int64)
+        self._first_column = torch.arange(0, columns, self.envs, device=device)[:, None]  # of each seed, [S, 1]
 
     def bytes_needed(self) -> int:
         """What the full memory takes."""
@@ -110,15 +99,15 @@ class ReplayMemory:
         row += int(np.prod(self._action_shape)) * self._action_dtype.itemsize + 4 + 1
         return row * self.rows * self.seeds * self.envs
 
-    def add(self, step: Step, kept: torch.Tensor | None = None) -> None:
-        """Appends a step of all columns; `kept` is what `prepare` made of its observations, if it has been called."""
+    def add(self, step: Step, kept: torch.Tensor) -> None:
+        """Appends a step of all columns; `kept` is what the encoder has prepared of its observations."""
         if not self._ring:
             self._claim()
         outcome = np.where(step.terminated, TERMINATED, np.where(step.truncated, TRUNCATED, GOES_ON))
         action = self._tensor(step.action).flatten(0, 1)
         self._append(
             np.arange(len(action)),
-            obs=(self._prepare(self._tensor(step.obs)) if kept is None else kept).flatten(0, 1),
+            obs=kept.flatten(0, 1),
             action=action,
             reward=self._tensor(step.reward).flatten(),
             outcome=self._tensor(outcome).flatten(),

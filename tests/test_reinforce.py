@@ -238,10 +238,10 @@ def test_every_step_of_a_batch_was_acted_by_the_policy_that_learns_from_it(conti
         batch = memory.take(seed)
         log_prob = agent.policy(agent.params, agent.encoder, batch.obs).log_prob(batch.action)
         for obs, found in zip(batch.obs[0, :, 0, 0, 0].tolist(), log_prob[0].tolist(), strict=True):
-            assert chosen[obs] == pytest.approx(found, abs=1e-3)
+            assert chosen[obs] == pytest.approx(found, abs=1e-5)
             checked += 1
-        for tensor in agent.params.values():
-            tensor.add_(torch.as_tensor(rng.normal(size=tensor.shape), dtype=torch.float32))
+        for tensor in agent.params.values():  # not added to: what grows has likelihoods whose last digits grow too
+            tensor.copy_(torch.as_tensor(0.5 * rng.normal(size=tensor.shape)))
 
     memory, agent._learn = agent.memory, learn
     with torch.no_grad():

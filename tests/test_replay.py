@@ -1,5 +1,6 @@
 """Replay memory against hand-worked episodes."""
 
+import itertools
 from typing import Any
 
 import gymnasium as gym
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from agents.base import Step, Task
+from agents.encoders import Encoder, pose_features
 from agents.replay import ReplayMemory
 from agents.streams import SeedStreams
 from tests.helpers import CPU, make_step, seeds_of
@@ -16,7 +19,13 @@ ACTIONS = gym.spaces.Discrete(3)
 
 
 def memory_of(size: int = 100, seeds: int = 1, envs: int = 1, space: gym.Space[Any] = BOX) -> ReplayMemory:
-    return ReplayMemory(size, space, ACTIONS, seeds, envs, CPU)
+    task = Task(observation_space=space, action_space=ACTIONS, envs=envs)
+    return ReplayMemory(size, task, Encoder(space, seeds, CPU), CPU)
+
+
+def add(memory: ReplayMemory, step: Step) -> None:
+    """With observations as they come, which is what an encoder keeps of all but poses."""
+    memory.add(step, torch.as_tensor(step.obs))
 
 
 def walk(memory: ReplayMemory, ends: dict[int, str], steps: int) -> None:
@@ -24,15 +33,16 @@ def walk(memory: ReplayMemory, ends: dict[int, str], steps: int) -> None:
     value = 0.0
     for step in range(steps):
         end = ends.get(step)
-        memory.add(
+        add(
+            memory,
             make_step(
-                [[[value]]],
+                np.array([[[value]]], np.float32),
                 [[step % 3]],
                 [[float(step)]],
-                [[[value + 1]]],
+                np.array([[[value + 1]]], np.float32),
                 terminated=[[end == "terminated"]],
                 truncated=[[end == "truncated"]],
-            )
+            ),
         )
         value = value + 1 if end is None else (value // 100 + 1) * 100
 
@@ -102,7 +112,7 @@ def test_seeds_draw_from_their_own_columns():
     memory = memory_of(seeds=3, envs=2)
     for step in range(6):
         obs = np.arange(6, dtype=np.float32).reshape(3, 2, 1) * 100 + step
-        memory.add(make_step(obs, np.zeros((3, 2), int), np.zeros((3, 2)), obs + 1))
+        add(memory, make_step(obs, np.zeros((3, 2), int), np.zeros((3, 2)), obs + 1))
     sample = memory.sample(500, 0.9, 1, SeedStreams(seeds_of(3), CPU))
     for seed in range(3):
         assert set((sample.obs[seed, :, 0] // 100).int().tolist()) == {2 * seed, 2 * seed + 1}
@@ -126,17 +136,24 @@ def test_as_many_batches_come_as_are_asked_for(count: int):
 
 
 def test_observations_are_kept_as_they_were_prepared():
-    memory = ReplayMemory(100, BOX, ACTIONS, 1, 1, CPU, lambda obs: -10 * obs.float())
-    walk(memory, {1: "truncated"}, 4)
-    assert drawn(memory, 1) == {0.0: (0.0, 0.5, -10.0), -10.0: (1.0, 0.5, -20.0), -1000.0: (2.0, 0.5, -1010.0)}
+    """Poses as features, at the end of an episode that was cut off too."""
+    memory = memory_of(space=gym.spaces.Box(-1000, 1000, (1, 2, 7), np.float32))
+    poses = np.zeros((5, 1, 1, 1, 2, 7), np.float32)
+    poses[..., 0] = np.linspace(0.1, 0.5, 5).reshape(5, 1, 1, 1, 1)
+    for number, (obs, next_obs) in enumerate(itertools.pairwise(poses)):
+        step = make_step(obs, [[0]], [[0.0]], next_obs, truncated=[[number == 3]])
+        memory.add(step, pose_features(torch.from_numpy(obs)))
+    sample = memory.sample(100, 0.5, 1, SeedStreams(seeds_of(1), CPU))
+    pairs = zip(sample.obs[0, :, 0].tolist(), sample.next_obs[0, :, 0].tolist(), strict=True)
+    assert {(round(a, 3), round(b, 3)) for a, b in pairs} == {(0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5)}
 
 
 def test_images_stay_bytes():
-    space = gym.spaces.Box(0, 255, (4, 5, 6), np.uint8)
+    space = gym.spaces.Box(0, 255, (36, 40, 2), np.uint8)
     memory = memory_of(space=space)
-    image = np.arange(120, dtype=np.uint8).reshape(1, 1, 4, 5, 6)
+    image = np.arange(2_880).astype(np.uint8).reshape(1, 1, 36, 40, 2)
     for _ in range(3):
-        memory.add(make_step(image, [[0]], [[0.0]], image))
+        add(memory, make_step(image, [[0]], [[0.0]], image))
     sample = memory.sample(2, 0.9, 1, SeedStreams(seeds_of(1), CPU))
     assert sample.obs.dtype == torch.uint8
     assert torch.equal(sample.obs[0, 0], torch.from_numpy(image[0, 0]))
