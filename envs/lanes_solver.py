@@ -18,8 +18,10 @@ from envs.compiled import approximate, compiled, inlined
 from envs.lanes import LANES, ONE, SLOTS, WIDTH, ZERO
 
 ITERATIONS = 50
+TWO_CONTACTS = np.uintp(2)
 CONVERGED = np.float32(1e-7)
 """Square of the largest change of a velocity (m/s) in an iteration that may be neglected."""
+ANYTHING = np.float32(np.inf)
 SLOP = np.float32(1e-5)
 """Overlap (m) that is not pushed apart."""
 PUSH_APART = np.float32(0.08)
@@ -48,11 +50,18 @@ _DX, _DY, _DZ, _LAX, _LAY, _LAZ, _LBX, _LBY, _LBZ, _TAX, _TAY, _TAZ, _TBX, _TBY,
 )
 _ROW = np.uintp(21 * WIDTH)
 _CONTACT = np.uintp(3 * 21 * WIDTH)
-CONTACT_ROWS = 4 * 3 * 21
+# Contacts between two bodies come in pairs: how much less is wanted of the second's rows for a unit of impulse in the
+# first's.
+_NORMAL_BY_NORMAL, _THIRD_BY_FIRST, _THIRD_BY_SECOND, _FOURTH_BY_FIRST, _FOURTH_BY_SECOND = (
+    np.uintp((2 * 3 * 21 + number) * WIDTH) for number in range(5)
+)
+_PAIR = np.uintp((2 * 3 * 21 + 5) * WIDTH)
+CONTACT_ROWS = 2 * (2 * 3 * 21 + 5)
 
-# The square of the largest change of a velocity in this iteration, and 1 where a body converged before.
-_WORST, _DONE = np.uintp(0), np.uintp(WIDTH)
-FLAG_ROWS = 2
+# The square of the largest change of a velocity in this iteration; 1 where a body has not converged yet, and where it
+# does so now.
+_WORST, _OPEN, _NOW = (np.uintp(WIDTH * number) for number in range(3))
+FLAG_ROWS = 3
 
 _NOTHING = np.float32(1e-30)
 
@@ -103,11 +112,12 @@ def _floor_line(
 
 @compiled
 def prepare_contacts(
-    manifold: Any, count: Any, a: Any, b: Any, inverse_mass_a: Any, inverse_mass_b: Any, contacts: Any
+    manifold: Any, pairs: Any, a: Any, b: Any, inverse_mass_a: Any, inverse_mass_b: Any, contacts: Any
 ) -> None:
     """The rows of contacts between two bodies, from their velocities before any impulse."""
-    for k in range(count):
-        slot, contact = k * row.SLOT, k * _CONTACT
+    for k in range(TWO_CONTACTS * pairs):
+        pair = (k // TWO_CONTACTS) * _PAIR
+        slot, contact = k * row.SLOT, pair + (k % TWO_CONTACTS) * _CONTACT
         _directions(manifold, slot, contacts, contact)
         for line in range(_LINES):
             at = contact + line * _ROW
@@ -120,6 +130,8 @@ def prepare_contacts(
             wanted = -gap * (RATE if gap > ZERO else RATE * PUSH_APART)
             mass = ONE / contacts[contact + _PER + i]
             contacts[contact + _WANT + i] += wanted * mass if here else ZERO
+    for pair in range(pairs):
+        _couple(contacts, pair * _PAIR, inverse_mass_a + inverse_mass_b)
 
 
 @compiled
@@ -194,6 +206,30 @@ def _masses(
         contacts[at + _LBX + i], contacts[at + _LBY + i], contacts[at + _LBZ + i] = bx * mass, by * mass, bz * mass
 
 
+@compiled
+def _couple(contacts: Any, at: Any, inverse_mass: Any) -> None:
+    """What the rows of the first contact of a pair do to those of the second; `inverse_mass` is that of both bodies."""
+    other = at + _CONTACT
+    first, second, third, fourth = at + _ROW, at + _ROW + _ROW, other + _ROW, other + _ROW + _ROW
+    for i in range(LANES):
+        contacts[at + _NORMAL_BY_NORMAL + i] = _effect(contacts, at, other, inverse_mass, i)
+        contacts[at + _THIRD_BY_FIRST + i] = _effect(contacts, first, third, inverse_mass, i)
+        contacts[at + _THIRD_BY_SECOND + i] = _effect(contacts, second, third, inverse_mass, i)
+        contacts[at + _FOURTH_BY_FIRST + i] = _effect(contacts, first, fourth, inverse_mass, i)
+        contacts[at + _FOURTH_BY_SECOND + i] = _effect(contacts, second, fourth, inverse_mass, i)
+
+
+@inlined
+def _effect(contacts: Any, by: Any, on: Any, inverse_mass: Any, i: Any) -> Any:
+    """How much less impulse is wanted of row `on` for a unit of impulse in row `by`."""
+    linear = contacts[on + _MX + i] * contacts[by + _DX + i] + contacts[on + _MY + i] * contacts[by + _DY + i]
+    linear += contacts[on + _MZ + i] * contacts[by + _DZ + i]
+    angular = contacts[on + _LAX + i] * contacts[by + _TAX + i] + contacts[on + _LAY + i] * contacts[by + _TAY + i]
+    angular += contacts[on + _LAZ + i] * contacts[by + _TAZ + i] + contacts[on + _LBX + i] * contacts[by + _TBX + i]
+    angular += contacts[on + _LBY + i] * contacts[by + _TBY + i] + contacts[on + _LBZ + i] * contacts[by + _TBZ + i]
+    return inverse_mass * linear + angular
+
+
 @inlined
 def _push_off(floor: Any, at: Any, i: Any, inverse_mass: Any, worst: Any, vz: Any, w: Any) -> Any:
     """The row along the normal of one contact with the floor."""
@@ -225,10 +261,10 @@ def _push_off_floor(floor: Any, change: Any, flags: Any, inverse_mass: Any) -> N
 @approximate
 def _within_cone(p: Any, q: Any, limit: Any) -> Any:
     """Two impulses across a normal, shortened together to the friction cone."""
-    square = p * p + q * q
+    square = p * p + (q * q + _NOTHING)
     over = square >= limit * limit
-    scale = limit * (ONE / math.sqrt(square + _NOTHING))
-    return (p * scale if over else p), (q * scale if over else q)
+    scale = ONE / math.sqrt(square)
+    return (p * limit * scale if over else p), (q * limit * scale if over else q)
 
 
 @inlined
@@ -284,30 +320,54 @@ def _wanted(contacts: Any, at: Any, of_a: Any, of_b: Any, i: Any) -> Any:
     return (contacts[at + _WANT + i] - linear) - (turning_a + turning_b)
 
 
+@inlined
+def _total(contacts: Any, first: Any, second: Any, p: Any, q: Any, number: Any, i: Any) -> Any:
+    """What impulses of two rows come to, in one component."""
+    return contacts[first + number + i] * p + contacts[second + number + i] * q
+
+
 @compiled
 def _push_apart(
     contacts: Any, at: Any, of_a: Any, of_b: Any, flags: Any, inverse_mass_a: Any, inverse_mass_b: Any
 ) -> None:
-    """The row along the normal of a contact between two bodies."""
+    """The rows along the normals of a pair of contacts between two bodies, one after the other.
+
+    What the first impulse does to the second row is known beforehand, so that the two need not wait for each other.
+    """
+    other = at + _CONTACT
     for i in range(LANES):
-        before = contacts[at + _IMPULSE + i]
-        more = max(_wanted(contacts, at, of_a, of_b, i), -before)
-        contacts[at + _IMPULSE + i] = before + more
-        x, y, z = contacts[at + _DX + i] * more, contacts[at + _DY + i] * more, contacts[at + _DZ + i] * more
+        p_before, q_before = contacts[at + _IMPULSE + i], contacts[other + _IMPULSE + i]
+        p, q = _wanted(contacts, at, of_a, of_b, i), _wanted(contacts, other, of_a, of_b, i)
+        p = max(p, -p_before)
+        q = max(q - contacts[at + _NORMAL_BY_NORMAL + i] * p, -q_before)
+        x = _total(contacts, at, other, p, q, _DX, i)
+        y = _total(contacts, at, other, p, q, _DY, i)
+        z = _total(contacts, at, other, p, q, _DZ, i)
         of_a[_VX + i] += inverse_mass_a * x
         of_a[_VY + i] += inverse_mass_a * y
         of_a[_VZ + i] += inverse_mass_a * z
         of_b[_VX + i] -= inverse_mass_b * x
         of_b[_VY + i] -= inverse_mass_b * y
         of_b[_VZ + i] -= inverse_mass_b * z
-        of_a[_WX + i] += contacts[at + _TAX + i] * more
-        of_a[_WY + i] += contacts[at + _TAY + i] * more
-        of_a[_WZ + i] += contacts[at + _TAZ + i] * more
-        of_b[_WX + i] += contacts[at + _TBX + i] * more
-        of_b[_WY + i] += contacts[at + _TBY + i] * more
-        of_b[_WZ + i] += contacts[at + _TBZ + i] * more
-        changed = more * contacts[at + _PER + i]
-        flags[_WORST + i] = max(flags[_WORST + i], changed * changed)
+        of_a[_WX + i] += _total(contacts, at, other, p, q, _TAX, i)
+        of_a[_WY + i] += _total(contacts, at, other, p, q, _TAY, i)
+        of_a[_WZ + i] += _total(contacts, at, other, p, q, _TAZ, i)
+        of_b[_WX + i] += _total(contacts, at, other, p, q, _TBX, i)
+        of_b[_WY + i] += _total(contacts, at, other, p, q, _TBY, i)
+        of_b[_WZ + i] += _total(contacts, at, other, p, q, _TBZ, i)
+        contacts[at + _IMPULSE + i], contacts[other + _IMPULSE + i] = p_before + p, q_before + q
+        p, q = p * contacts[at + _PER + i], q * contacts[other + _PER + i]
+        flags[_WORST + i] = max(flags[_WORST + i], max(p * p, q * q))
+
+
+@inlined
+def _across(contacts: Any, at: Any, p: Any, q: Any, friction: Any, i: Any) -> Any:
+    """Gives a contact what is wanted across its normal, within the cone; returns how much more that is than before."""
+    first, second = at + _ROW, at + _ROW + _ROW
+    p_before, q_before = contacts[first + _IMPULSE + i], contacts[second + _IMPULSE + i]
+    p, q = _within_cone(p_before + p, q_before + q, friction * contacts[at + _IMPULSE + i])
+    contacts[first + _IMPULSE + i], contacts[second + _IMPULSE + i] = p, q
+    return p - p_before, q - q_before
 
 
 @compiled
@@ -321,70 +381,78 @@ def _rub_together(
     inverse_mass_b: Any,
     friction: Any,
 ) -> None:
-    """The rows across the normal of a contact between two bodies."""
-    first, second = at + _ROW, at + _ROW + _ROW
+    """The rows across the normals of a pair of contacts between two bodies, in the same way."""
+    other = at + _CONTACT
+    first, second, third, fourth = at + _ROW, at + _ROW + _ROW, other + _ROW, other + _ROW + _ROW
     for i in range(LANES):
-        p_before, q_before = contacts[first + _IMPULSE + i], contacts[second + _IMPULSE + i]
-        p = p_before + _wanted(contacts, first, of_a, of_b, i)
-        q = q_before + _wanted(contacts, second, of_a, of_b, i)
-        p, q = _within_cone(p, q, friction * contacts[at + _IMPULSE + i])
-        contacts[first + _IMPULSE + i], contacts[second + _IMPULSE + i] = p, q
-        p, q = p - p_before, q - q_before
-        x = contacts[first + _DX + i] * p + contacts[second + _DX + i] * q
-        y = contacts[first + _DY + i] * p + contacts[second + _DY + i] * q
-        z = contacts[first + _DZ + i] * p + contacts[second + _DZ + i] * q
+        p, q = _wanted(contacts, first, of_a, of_b, i), _wanted(contacts, second, of_a, of_b, i)
+        r, s = _wanted(contacts, third, of_a, of_b, i), _wanted(contacts, fourth, of_a, of_b, i)
+        p, q = _across(contacts, at, p, q, friction, i)
+        r -= contacts[at + _THIRD_BY_FIRST + i] * p + contacts[at + _THIRD_BY_SECOND + i] * q
+        s -= contacts[at + _FOURTH_BY_FIRST + i] * p + contacts[at + _FOURTH_BY_SECOND + i] * q
+        r, s = _across(contacts, other, r, s, friction, i)
+        x = _total(contacts, first, second, p, q, _DX, i) + _total(contacts, third, fourth, r, s, _DX, i)
+        y = _total(contacts, first, second, p, q, _DY, i) + _total(contacts, third, fourth, r, s, _DY, i)
+        z = _total(contacts, first, second, p, q, _DZ, i) + _total(contacts, third, fourth, r, s, _DZ, i)
         of_a[_VX + i] += inverse_mass_a * x
         of_a[_VY + i] += inverse_mass_a * y
         of_a[_VZ + i] += inverse_mass_a * z
         of_b[_VX + i] -= inverse_mass_b * x
         of_b[_VY + i] -= inverse_mass_b * y
         of_b[_VZ + i] -= inverse_mass_b * z
-        of_a[_WX + i] += contacts[first + _TAX + i] * p + contacts[second + _TAX + i] * q
-        of_a[_WY + i] += contacts[first + _TAY + i] * p + contacts[second + _TAY + i] * q
-        of_a[_WZ + i] += contacts[first + _TAZ + i] * p + contacts[second + _TAZ + i] * q
-        of_b[_WX + i] += contacts[first + _TBX + i] * p + contacts[second + _TBX + i] * q
-        of_b[_WY + i] += contacts[first + _TBY + i] * p + contacts[second + _TBY + i] * q
-        of_b[_WZ + i] += contacts[first + _TBZ + i] * p + contacts[second + _TBZ + i] * q
-        changed = p * contacts[first + _PER + i] + q * contacts[second + _PER + i]
-        flags[_WORST + i] = max(flags[_WORST + i], changed * changed)
+        x = _total(contacts, first, second, p, q, _TAX, i) + _total(contacts, third, fourth, r, s, _TAX, i)
+        y = _total(contacts, first, second, p, q, _TAY, i) + _total(contacts, third, fourth, r, s, _TAY, i)
+        z = _total(contacts, first, second, p, q, _TAZ, i) + _total(contacts, third, fourth, r, s, _TAZ, i)
+        of_a[_WX + i] += x
+        of_a[_WY + i] += y
+        of_a[_WZ + i] += z
+        x = _total(contacts, first, second, p, q, _TBX, i) + _total(contacts, third, fourth, r, s, _TBX, i)
+        y = _total(contacts, first, second, p, q, _TBY, i) + _total(contacts, third, fourth, r, s, _TBY, i)
+        z = _total(contacts, first, second, p, q, _TBZ, i) + _total(contacts, third, fourth, r, s, _TBZ, i)
+        of_b[_WX + i] += x
+        of_b[_WY + i] += y
+        of_b[_WZ + i] += z
+        p = _total(contacts, first, second, p, q, _PER, i)
+        r = _total(contacts, third, fourth, r, s, _PER, i)
+        flags[_WORST + i] = max(flags[_WORST + i], max(p * p, r * r))
 
 
 @compiled
-def _share(flags: Any, others: Any, near: Any) -> None:
-    """Where two bodies are near each other, neither has converged before both have."""
+def _converge(flags: Any, others: Any, near: Any, enough: Any) -> Any:
+    """Which lanes of two bodies end with this iteration: where no velocity changed by more than `enough` (squared).
+
+    Where the bodies are near each other, neither has converged before both have.
+
+    Returns:
+        Whether there are such lanes, of either body, and whether any are left.
+    """
+    newly, left = False, False
     for i in range(LANES):
         mine, other = flags[_WORST + i], others[_WORST + i]
         both = max(mine, other)
-        flags[_WORST + i] = both if near[i] > ZERO else mine
-        others[_WORST + i] = both if near[i] > ZERO else other
+        mine, other = both if near[i] > ZERO else mine, both if near[i] > ZERO else other
+        mine_open, other_open = flags[_OPEN + i], others[_OPEN + i]
+        mine_now, other_now = mine_open if mine <= enough else ZERO, other_open if other <= enough else ZERO
+        flags[_NOW + i], others[_NOW + i] = mine_now, other_now
+        mine_open, other_open = mine_open - mine_now, other_open - other_now
+        flags[_OPEN + i], others[_OPEN + i] = mine_open, other_open
+        flags[_WORST + i] = others[_WORST + i] = ZERO
+        newly = newly | (mine_now + other_now > ZERO)
+        left = left | (mine_open + other_open > ZERO)
+    return newly, left
 
 
 @compiled
-def _finish(change: Any, body: Any, flags: Any, last: bool) -> Any:
-    """Gives a body its new velocity in lanes where it has converged now, or in all that are left.
-
-    Returns in how many it has not.
-    """
-    newly, left = 0, 0
+def _take(change: Any, body: Any, flags: Any) -> None:
+    """Gives a body its new velocity in the lanes that end with this iteration."""
     for i in range(LANES):
-        open_yet, worst = flags[_DONE + i] == ZERO, flags[_WORST + i]
-        newly += 1 if open_yet & (worst <= CONVERGED) else 0
-        left += 1 if open_yet & (worst > CONVERGED) else 0
-    if newly > 0 or last:
-        for number in range(CHANGE_ROWS):
-            _take(change, body, flags, number * LANES, last)
-        for i in range(LANES):
-            done = flags[_DONE + i]
-            flags[_DONE + i] = ONE if flags[_WORST + i] <= CONVERGED else done
-    return left
-
-
-@compiled
-def _take(change: Any, body: Any, flags: Any, offset: Any, last: bool) -> None:
-    for i in range(LANES):
-        now = (flags[_DONE + i] == ZERO) & ((flags[_WORST + i] <= CONVERGED) | last)
-        before, after = body[row.VX + offset + i], change[offset + i]
-        body[row.VX + offset + i] = before + (after if now else ZERO)
+        now = flags[_NOW + i]
+        body[row.VX + i] += now * change[_VX + i]
+        body[row.VY + i] += now * change[_VY + i]
+        body[row.VZ + i] += now * change[_VZ + i]
+        body[row.WX + i] += now * change[_WX + i]
+        body[row.WY + i] += now * change[_WY + i]
+        body[row.WZ + i] += now * change[_WZ + i]
 
 
 @compiled
@@ -423,35 +491,37 @@ def solve(
     cart_rows, pole_rows, both_rows = rows
     cart_inverse, pole_inverse = inverse_masses[0], inverse_masses[1]
     floor_friction, cart_friction = frictions[0], frictions[1]
-    carts, poles, both = _most(cart_floor), _most(pole_floor), _most(cart_pole)
+    carts, poles = _most(cart_floor), _most(pole_floor)
+    pairs = (_most(cart_pole) + np.uintp(1)) // TWO_CONTACTS
     if carts > 0:
         prepare_floor(cart_floor, cart, cart_inverse, cart_rows)
     if poles > 0:
         prepare_floor(pole_floor, pole, pole_inverse, pole_rows)
-    if both > 0:
-        prepare_contacts(cart_pole, both, cart, pole, cart_inverse, pole_inverse, both_rows)
+    if pairs > 0:
+        prepare_contacts(cart_pole, pairs, cart, pole, cart_inverse, pole_inverse, both_rows)
     of_cart, of_pole, flags, pole_flags = changes
     for i in range(CHANGE_ROWS * LANES):
         of_cart[i] = of_pole[i] = ZERO
     for i in range(LANES):
-        flags[_DONE + i] = pole_flags[_DONE + i] = ZERO
+        flags[_WORST + i] = pole_flags[_WORST + i] = ZERO
+        flags[_OPEN + i] = pole_flags[_OPEN + i] = ONE
     for iteration in range(ITERATIONS):
-        for i in range(LANES):
-            flags[_WORST + i] = pole_flags[_WORST + i] = ZERO
         if carts > 0:
             _push_off_floor(cart_rows, of_cart, flags, cart_inverse)
         if poles > 0:
             _push_off_floor(pole_rows, of_pole, pole_flags, pole_inverse)
-        for k in range(both):
-            _push_apart(both_rows, k * _CONTACT, of_cart, of_pole, flags, cart_inverse, pole_inverse)
+        for pair in range(pairs):
+            _push_apart(both_rows, pair * _PAIR, of_cart, of_pole, flags, cart_inverse, pole_inverse)
         if carts > 0:
             _rub_on_floor(cart_rows, of_cart, flags, cart_inverse, floor_friction)
         if poles > 0:
             _rub_on_floor(pole_rows, of_pole, pole_flags, pole_inverse, floor_friction)
-        for k in range(both):
-            _rub_together(both_rows, k * _CONTACT, of_cart, of_pole, flags, cart_inverse, pole_inverse, cart_friction)
-        _share(flags, pole_flags, near)
-        last = iteration == ITERATIONS - 1
-        left = _finish(of_cart, cart, flags, last) + _finish(of_pole, pole, pole_flags, last)
-        if left == 0:
+        for pair in range(pairs):
+            _rub_together(both_rows, pair * _PAIR, of_cart, of_pole, flags, cart_inverse, pole_inverse, cart_friction)
+        enough = CONVERGED if iteration < ITERATIONS - 1 else ANYTHING
+        newly, left = _converge(flags, pole_flags, near, enough)
+        if newly:
+            _take(of_cart, cart, flags)
+            _take(of_pole, pole, pole_flags)
+        if not left:
             break
