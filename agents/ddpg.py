@@ -125,6 +125,7 @@ def td_target(reward: torch.Tensor, next_q: Sequence[torch.Tensor], bootstrap: t
 class DDPG:
     """Actors and critics of all seeds, what they remember, and how they explore."""
 
+    takes_tensors = True
     metric_names: tuple[str, ...] = (
         "loss",
         "q",

@@ -156,6 +156,7 @@ def check_task(task: Task) -> None:
 class DQN:
     """Q-networks of all seeds, what they remember, and how they explore."""
 
+    takes_tensors = True
     metric_names = ("loss", "q", "grad_norm", "clipped", "exploration", "updates")
 
     def __init__(self, config: DQNConfig, task: Task, seeds: Sequence[np.random.SeedSequence], device: torch.device):

@@ -151,6 +151,7 @@ def td_target(reward: torch.Tensor, next_value: Sequence[torch.Tensor], bootstra
 class NAF:
     """Networks of all seeds, what they remember, and how they explore."""
 
+    takes_tensors = True
     metric_names: tuple[str, ...] = (
         "loss",
         "q",

@@ -168,6 +168,7 @@ def check_task(task: Task) -> None:
 class Reinforce:
     """Policies and baselines of all seeds, and the episodes that they are learning from."""
 
+    takes_tensors = True
     metric_names: tuple[str, ...] = (
         "loss",
         "entropy",

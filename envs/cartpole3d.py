@@ -104,6 +104,8 @@ class CartPole3D(gym.Env[NDArray[Any], Any]):
             return BulletCartPole(gui=self.render_mode == "human")
         if self.render_mode == "human":
             raise ValueError("render_mode 'human' is Bullet's own window; use world 'bullet', or 'rgb_array'")
+        if self.config.world == "device":
+            raise ValueError("world 'device' is for many at once, as cartbot trains them; use world 'batched'")
         from envs.cartpole3d_lanes import LanesCartPole  # compiled: Bullet does without
 
         return LanesCartPole(1)

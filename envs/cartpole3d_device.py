@@ -16,6 +16,7 @@ from torch import Tensor
 from envs import cartpole3d_bodies as bodies
 from envs import cartpole3d_kernel as kernel
 from envs.cartpole3d_task import (
+    ACTION_NAMES,
     BODIES,
     DIRECTIONS,
     POSE,
@@ -24,10 +25,12 @@ from envs.cartpole3d_task import (
     action_space,
     check_control,
     observation_space,
+    push_directions,
 )
 from envs.kernel_language import DEVICE, INTERPRETED
 from envs.keywords import config_from
 from envs.streams_torch import keys_of, uniform
+from envs.tensors import TensorVectorEnv
 
 STATE_ROWS, BODY_ROWS, SCRATCH_ROWS = (int(rows) for rows in (kernel.STATE_ROWS, kernel.BODY_ROWS, kernel.SCRATCH_ROWS))
 WARP = 32
@@ -58,7 +61,7 @@ class DeviceCartPole3D:
     _settled_states: ClassVar[dict[str, Tensor]] = {}
 
     def __init__(self, num_envs: int, *, device: str | torch.device = DEVICE, continuous: bool = False, **config: Any):
-        self.config = config_from(CartPole3DConfig, {**config, "world": "batched"})
+        self.config = config_from(CartPole3DConfig, {**config, "world": "device"})
         check_control(self.config, continuous)
         if self.config.observation != "poses":
             raise ValueError(f"observation is {self.config.observation!r}; expected 'poses' on tensors")
@@ -190,3 +193,26 @@ def roll_pitch(x: Tensor, y: Tensor, z: Tensor, w: Tensor) -> tuple[Tensor, Tens
     """As `envs.cartpole3d_task.roll_pitch`."""
     roll = torch.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
     return roll, torch.asin((2 * (w * y - z * x)).clamp(-1, 1))
+
+
+def cartpole3d_tensors(
+    num_envs: int, *, continuous: bool = False, render_mode: str | None = None, **config: Any
+) -> TensorVectorEnv:
+    """The vector form of world "device": on a GPU where there is one.
+
+    Raises:
+        ValueError: as `DeviceCartPole3D`; or pictures are asked for.
+    """
+    if render_mode is not None:
+        raise ValueError(f"render_mode is {render_mode!r}; world 'device' draws no pictures: use world 'batched'")
+    simulator = DeviceCartPole3D(num_envs, continuous=continuous, **config)
+    metadata = {
+        "action_names": ACTION_NAMES,
+        "action_directions": DIRECTIONS.tolist(),
+        "idle_action": 0,
+        "world": "device",
+        "judge": {"world": "bullet"},  # what is learnt here is evaluated there
+    }
+    return TensorVectorEnv(
+        simulator, metadata, lambda keys: {"push_direction": push_directions(keys, simulator.config)}
+    )

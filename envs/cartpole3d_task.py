@@ -20,7 +20,7 @@ TIMESTEP = 1 / 240
 """Seconds of one physics step."""
 
 Observation = Literal["poses", "pixels"]
-World = Literal["bullet", "batched"]
+World = Literal["bullet", "batched", "device"]
 Renderer = Literal["fast", "tiny"]
 Reward = Literal["fixed", "angle", "action", "angle_action"]
 
@@ -44,8 +44,8 @@ class CartPole3DConfig:
     observation: Observation = "poses"
     """What the agent sees: "poses" or "pixels"."""
     world: World = "bullet"
-    """The simulator behind it: "bullet" (PyBullet, the reference) or "batched" (ours, compiled; the same physics in
-    float32, many times faster)."""
+    """The simulator behind it: "bullet" (PyBullet, the reference), "batched" (ours, compiled; the same physics in
+    float32, many times faster) or "device" (that on torch tensors, for a GPU; many at once only)."""
     renderer: Renderer = "fast"
     """Who draws pixel observations: "fast" (ours) or "tiny" (PyBullet's TinyRenderer; world "bullet" only)."""
     reward: Reward = "fixed"
@@ -80,7 +80,7 @@ class CartPole3DConfig:
     def __post_init__(self) -> None:
         for name, allowed in (
             ("observation", ("poses", "pixels")),
-            ("world", ("bullet", "batched")),
+            ("world", ("bullet", "batched", "device")),
             ("renderer", ("fast", "tiny")),
             ("reward", ("fixed", "angle", "action", "angle_action")),
         ):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from gymnasium import spaces
+from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from envs import drivebot_readings as made_of
@@ -91,14 +92,15 @@ class DriveBotConfig:
     """Last pictures that a pixel observation shows, the oldest first, three channels each."""
     view: float = 5.0
     """Metres that a pixel observation spans."""
-    form: Literal["auto", "arrays", "compiled"] = "auto"
-    """How robots are stepped: "arrays" (NumPy) or "compiled" (Numba); both give the same to the bit."""
+    form: Literal["auto", "arrays", "compiled", "device"] = "auto"
+    """How robots are stepped: "arrays" (NumPy), "compiled" (Numba), or on "device" (torch tensors, for a GPU; many at
+    once only); all give the same."""
 
     def __post_init__(self) -> None:
         for name, allowed in (
             ("observation", ("sonars", "standardised", "furthest", "ordering", "pixels")),
             ("reward", ("moving", "checkpoints")),
-            ("form", ("auto", "arrays", "compiled")),
+            ("form", ("auto", "arrays", "compiled", "device")),
         ):
             value = getattr(self, name)
             if value not in allowed:
@@ -226,6 +228,8 @@ class DriveBotVector(NativeVectorEnv):
 
     def __init__(self, num_envs: int = 1, *, continuous: bool = False, render_mode: str | None = None, **config: Any):
         self.config = DriveBotConfig(**config)
+        if self.config.form == "device":
+            raise ValueError("form 'device' is for many robots at once, as cartbot trains them; use form 'auto'")
         self.continuous = continuous
         if continuous and self.config.backward:
             raise ValueError("backward is for discrete actions; continuous ones drive backwards with a negative speed")
@@ -467,9 +471,18 @@ class DriveBot(ScalarEnv):
         self.metadata = {**self.metadata, **names_of(self.batch.config, self.batch.continuous)}  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def drivebot_vector(num_envs: int = 1, **kwargs: Any) -> DriveBotVector:
+def drivebot_vector(num_envs: int = 1, *, render_mode: str | None = None, **kwargs: Any) -> VectorEnv[Any, Any, Any]:
     """What `gymnasium.make_vec` builds for DriveBot."""
-    return DriveBotVector(num_envs, **kwargs)
+    if kwargs.get("form") != "device":
+        return DriveBotVector(num_envs, render_mode=render_mode, **kwargs)
+    from envs.drivebot_torch import TorchDriveBot  # imports torch, which nothing else here does
+    from envs.tensors import TensorVectorEnv, best_device
+
+    if render_mode is not None:
+        raise ValueError(f"render_mode is {render_mode!r}; form 'device' draws no pictures: use form 'auto'")
+    simulator = TorchDriveBot(num_envs, device=best_device(), **kwargs)
+    metadata = DriveBotVector.metadata | names_of(simulator.config, simulator.continuous)
+    return TensorVectorEnv(simulator, metadata | {"judge": {"form": "auto"}})
 
 
 def state_count(config: DriveBotConfig) -> int:

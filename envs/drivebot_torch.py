@@ -15,38 +15,9 @@ from torch import Tensor
 from envs import drivebot_world as world_of
 from envs.drivebot import DriveBotConfig, DriveBotVector, make_world
 from envs.drivebot_world import Arrays, State, World
+from envs.streams_torch import keys_of, uniform
 
-_SIGN = 1 << 63
-
-
-def _signed(value: int) -> int:
-    """A 64-bit number as torch's int64 holds it: multiplication and addition wrap around alike."""
-    return value - 2 * _SIGN if value >= _SIGN else value
-
-
-def _shifted(x: Tensor, places: int) -> Tensor:
-    """Shifted to the right as if without a sign."""
-    return (x >> places) & ((1 << (64 - places)) - 1)
-
-
-def bits(key: Tensor, counter: Tensor) -> Tensor:
-    """As `envs.streams.bits`, in int64."""
-    mixed = key + (counter + 1) * _signed(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ _shifted(mixed, 30)) * _signed(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ _shifted(mixed, 27)) * _signed(0x94D049BB133111EB)
-    return mixed ^ _shifted(mixed, 31)
-
-
-def keys_of(seeds: Tensor) -> Tensor:
-    """As `envs.streams.keys_of`."""
-    return bits(seeds, torch.full_like(seeds, 0x632BE59BD9B4E019))
-
-
-def _uniform(key: Tensor, counter: Tensor) -> Tensor:
-    return _shifted(bits(key, counter), 11).double() * 2.0**-53
-
-
-TORCH = Arrays(torch, _uniform, lambda values: values.long())
+TORCH = Arrays(torch, uniform, lambda values: values.long())
 
 
 def on_device(world: World, device: torch.device) -> World:
@@ -79,7 +50,7 @@ class TorchDriveBot:
 
     def __init__(self, num_envs: int, *, device: str | torch.device = "cpu", continuous: bool = False, **config: Any):
         # The arrays' own form checks what can be wrong, once.
-        checked = DriveBotVector(1, continuous=continuous, **config)
+        checked = DriveBotVector(1, continuous=continuous, **{**config, "form": "arrays"})
         self.config: DriveBotConfig = checked.config
         if self.config.observation not in ("sonars", "standardised"):
             raise ValueError(f"observation is {self.config.observation!r}; expected sonars or standardised on tensors")
@@ -112,8 +83,8 @@ class TorchDriveBot:
         return self.observe()
 
     @torch.no_grad()
-    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Observations [N, history * S] float32, reward [N] float64, terminated [N] and truncated [N]."""
+    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Tensor]]:
+        """Observations [N, history * S] float32, reward [N] float64, terminated and truncated [N], and infos [N]."""
         command = actions.double() if self.continuous else self.commands[actions]
         after, reward = world_of.step(TORCH, self.world, self.state, self.key, command)
         self.state = _chosen(self.active, after, self.state)
@@ -124,7 +95,11 @@ class TorchDriveBot:
         truncated = over & self.active
         reward = torch.where(self.active, reward, torch.zeros_like(reward))
         self.active = self.active & ~truncated
-        return self.observe(), reward, torch.zeros_like(truncated), truncated
+        infos = {"blocked": self.state.blocked / self.state.moves.clamp(min=1)}
+        if self.world.lap > 0.0:
+            infos["laps"] = self.state.progress / self.world.lap
+            infos["is_success"] = infos["laps"].abs() >= 1.0
+        return self.observe(), reward, torch.zeros_like(truncated), truncated, infos
 
     def observe(self) -> Tensor:
         """The observations of all robots, float32 [N, history * S]."""

@@ -89,7 +89,7 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         self.active[columns] = True
         self.episode_steps[columns] = 0
         infos = self._begin(columns, others)
-        return self._observe(), self._spread(infos, columns)
+        return self._observe(), spread(infos, columns, self.num_envs)
 
     def step(
         self, actions: Any
@@ -102,7 +102,8 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         ended = terminated | truncated
         self.active &= ~ended
         # Infos are told where an episode ends: that is where anybody looks, and dictionaries are slow.
-        told = self._spread({name: values[ended] for name, values in infos.items()}, np.flatnonzero(ended))
+        values = {name: every[ended] for name, every in infos.items()}
+        told = spread(values, np.flatnonzero(ended), self.num_envs)
         return self._observe(), reward, terminated, truncated, told
 
     def step_async(self, actions: Any) -> None:
@@ -132,17 +133,18 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
             getattr(self, name)[...] = value
         return self._observe()
 
-    def _spread(self, infos: dict[str, NDArray[Any]], columns: NDArray[np.intp]) -> dict[str, Any]:
-        """Gymnasium's form of vector infos, from values of some columns: an array a key, and a mask `_key`."""
-        told: dict[str, Any] = {}
-        if len(columns):
-            mask = np.zeros(self.num_envs, bool)
-            mask[columns] = True
-            for name, values in infos.items():
-                spread = np.zeros((self.num_envs, *values.shape[1:]), values.dtype)
-                spread[columns] = values
-                told[name], told[f"_{name}"] = spread, mask.copy()
-        return told
+
+def spread(infos: dict[str, NDArray[Any]], columns: NDArray[np.intp], num_envs: int) -> dict[str, Any]:
+    """Gymnasium's form of vector infos, from values of some columns: an array a key, and a mask `_key`."""
+    told: dict[str, Any] = {}
+    if len(columns):
+        mask = np.zeros(num_envs, bool)
+        mask[columns] = True
+        for name, values in infos.items():
+            all_columns = np.zeros((num_envs, *values.shape[1:]), values.dtype)
+            all_columns[columns] = values
+            told[name], told[f"_{name}"] = all_columns, mask.copy()
+    return told
 
 
 class ScalarEnv(gym.Env[Any, Any]):

@@ -424,7 +424,8 @@ def cartpole3d_vector(
     """What `gymnasium.make_vec` builds for CartPole3D.
 
     World "bullet" is simulated by `workers` processes (see `WorkerVectorEnv`), world "batched" by `threads` of this one
-    (see `envs.cartpole3d_vector`); there `workers` means threads, and 0 one that does not step in the background.
+    (see `envs.cartpole3d_vector`); there `workers` means threads, and 0 one that does not step in the background. World
+    "device" is simulated on a GPU where there is one (see `envs.cartpole3d_device`), and has neither.
     """
     if world == "batched":
         from envs.cartpole3d_vector import BatchedCartPole3D  # compiled: Bullet does without
@@ -434,6 +435,10 @@ def cartpole3d_vector(
         return BatchedCartPole3D(num_envs, threads=threads, overlap=overlap, continuous=continuous, **kwargs)
     if threads is not None:
         raise ValueError("threads is for world 'batched'; world 'bullet' has workers")
+    if world == "device":
+        from envs.cartpole3d_device import cartpole3d_tensors  # imports torch, which nothing else here does
+
+        return cartpole3d_tensors(num_envs, continuous=continuous, **kwargs)
     env_id = "CartPole3DContinuous-v0" if continuous else "CartPole3D-v0"
     return WorkerVectorEnv(env_id, num_envs, workers=workers, kwargs={"world": world, **kwargs})
 

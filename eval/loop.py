@@ -12,7 +12,8 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from agents.base import Agent, Step
-from agents.finite import FiniteWatch, NonFiniteError, check_finite
+from agents.finite import SEEN, FiniteWatch, NonFiniteError, check_finite
+from agents.lazy import torch
 
 EVALUATION_SEED = 10_000_000
 """Reset seed of evaluation episode 0; episode i has this plus i, whatever the agent and the world."""
@@ -137,7 +138,8 @@ class Interaction:
             obs, first, running = self._obs, self._first, self._running
             reset_info = dict(self._reset_info)
             self.watch.lap("other")
-            self._finite.ask(self.agent.watched())
+            seen = {SEEN: {"obs": self._by_seed(obs)}} if isinstance(obs, torch.Tensor) else {}
+            self._finite.ask({**self.agent.watched(), **seen})
             try:
                 action = self.agent.act(self._by_seed(obs), self._by_seed(first), explore=self.explore)
             finally:
@@ -149,6 +151,7 @@ class Interaction:
                 self.meanwhile()
                 self.watch.lap("learn")
             next_obs, reward, terminated, truncated, info = self.envs.step_wait()  # pyright: ignore[reportAttributeAccessIssue]
+            next_obs = self._given(next_obs)
             _check_finite(self._by_seed(next_obs), "observation", "the environment")
             _check_finite(self._by_seed(reward), "reward", "the environment")
             ended = terminated | truncated
@@ -180,7 +183,7 @@ class Interaction:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes back to where `state_dict` was taken. For endless supplies of episodes, as in training."""
-        self._obs = self.envs.load_state_dict(state["envs"])  # pyright: ignore[reportAttributeAccessIssue]
+        self._obs = self._given(self.envs.load_state_dict(state["envs"]))  # pyright: ignore[reportAttributeAccessIssue]
         self.episodes = np.array(state["episodes"])
         self._first = np.array(state["first"], bool)
         self._reset_info = {name: np.array(values) for name, values in state["reset_info"].items()}
@@ -216,14 +219,20 @@ class Interaction:
             return
         self.episodes[mask] += 1
         obs, info = self.envs.reset(seed=seeds, options={"reset_mask": mask})  # pyright: ignore[reportArgumentType]
+        self._obs = obs = self._given(obs)
         _check_finite(self._by_seed(obs), "observation after a reset", "the environment")
-        self._obs = obs
         info["reset_seed"] = np.array([seed or 0 for seed in seeds])
         for name, values in info.items():
             if not name.startswith("_") and isinstance(values, np.ndarray) and values.dtype != object:
                 kept = self._reset_info.get(name, np.zeros_like(values)).copy()
                 kept[mask] = values[mask]
                 self._reset_info[name] = kept
+
+    def _given(self, obs: Any) -> Any:
+        """Observations as the agent takes them."""
+        if isinstance(obs, np.ndarray) or getattr(self.agent, "takes_tensors", False):
+            return obs
+        return obs.cpu().numpy()
 
     def _by_seed(self, values: NDArray[Any]) -> NDArray[Any]:
         """[N, ...] -> [S, E, ...], without copying."""
@@ -235,8 +244,11 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 def _check_finite(values: NDArray[Any], what: str, source: str) -> None:
-    """Raises NonFiniteError unless all numbers of values [S, E, ...] are finite, as single-precision numbers too."""
-    if values.dtype.kind == "f" and not (np.abs(values) <= LARGEST).all():
+    """Raises NonFiniteError unless all numbers of values [S, E, ...] are finite, as single-precision numbers too.
+
+    Tensors are left alone, which would wait for their device: before the next action `FiniteWatch` asks about them.
+    """
+    if isinstance(values, np.ndarray) and values.dtype.kind == "f" and not (np.abs(values) <= LARGEST).all():
         seed, env, *place = np.argwhere(~(np.abs(values) <= LARGEST))[0].tolist()
         found = f"{values[(seed, env, *place)]}" + (f" at {place}" if place else "")
         raise NonFiniteError(

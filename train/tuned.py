@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 # On CartPole3D one action of a 24th of a second hardly matters, and a pole that drifts away upright falls only seconds
-# later: what tells such values apart is averaging, small steps in the end, and the lower of two opinions.
-_CALM: dict[str, Any] = {"average_tau": 0.0003, "lr_half_steps": 30_000}
+# later: what tells such values apart is looking far ahead, averaging, small steps in the end, and the lower of two
+# opinions.
+_CALM: dict[str, Any] = {"gamma": 0.995, "average_tau": 0.0003, "lr_half_steps": 30_000}
 TUNED: dict[str, dict[str, dict[str, Any]]] = {
     "dqn": {
         "CartPole-v1": {"n_step": 5, "lr_half_steps": 20_000, "epsilon_end": 0.2},
