@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 
-class Broken(gym.Env[np.ndarray, int]):
+class Broken(gym.Env[np.ndarray, np.int64]):
     """Its second column's process, or every one with `everywhere`, goes wrong in its first step, by `trouble`."""
 
     def __init__(self, trouble: str = "none", everywhere: bool = False):
@@ -26,7 +26,7 @@ class Broken(gym.Env[np.ndarray, int]):
         self.column = seed
         return np.zeros(2, np.float32), {}
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         if self.column == 1 or self.everywhere:
             if self.trouble == "raise":
                 raise KeyError("no such gear")

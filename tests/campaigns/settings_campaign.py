@@ -15,6 +15,7 @@ import dataclasses
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -50,7 +51,7 @@ def judged(run: Run, episodes: int) -> tuple[np.ndarray, int, int]:
     """Whether each episode reached the limit, [S, episodes]; failures that drifted off upright; all failures."""
     config = run.config
     columns = config.seeds * episodes
-    venv = make_envs(config.env, columns, env_args=BATCHED, workers=0)
+    venv: Any = make_envs(config.env, columns, env_args=BATCHED, workers=0)
     try:
         task = dataclasses.replace(describe_task(config.env, venv)[0], envs=config.envs)
         agent, _ = restore_agent(run, task)
