@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from eval.plots import COLOURS, HATCHES, LINES, tidy
+from eval.plots import COLOURS, LINES, fill_of, stack_shares, tidy
 from eval.tables import PAIRS_SHOWN, rows_of
 
 WIDTH, HEIGHT = 4.6, 3.2
@@ -72,18 +72,7 @@ def draw_shares(report: dict[str, Any], key: str) -> Figure:
     rows = [(name, figures[key]) for name, figures in rows_of(report) if figures[key]][::-1]
     names = report["modes"]["greedy"]["pooled"]["action_names"]
     figure, axes = plt.subplots(figsize=(WIDTH, 1.2 + 0.26 * len(rows)), layout="constrained")
-    shares = np.array([shares for _, shares in rows])  # [bars, A]
-    start = np.zeros(len(rows))
-    for action, name in enumerate(names):
-        axes.barh(
-            range(len(rows)),
-            shares[:, action],
-            left=start,
-            height=0.82,
-            **_fill(action),
-            label=name,
-        )
-        start += shares[:, action]
+    stack_shares(axes, [shares for _, shares in rows], names, lying=True)
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.set(xlim=(0, 1), ylim=(-0.6, len(rows) - 0.4))
     axes.xaxis.set_major_formatter("{x:.0%}")
@@ -100,7 +89,7 @@ def draw_pairs(report: dict[str, Any]) -> Figure:
     figure, axes = plt.subplots(figsize=(WIDTH, 0.7 + 0.26 * len(pairs)), layout="constrained")
     for place, pair in enumerate(pairs):
         action = names.index(pair["action"])
-        axes.barh(place, pair["count"], **_fill(action))
+        axes.barh(place, pair["count"], **fill_of(action))
         axes.annotate(f" {pair['count']:,}", (pair["count"], place), va="center", fontsize=8)
     axes.set_yticks(range(len(pairs)), [f"[{pair['action']}, {pair['reward']:+g}]" for pair in pairs])
     axes.set_xlabel("steps")
@@ -177,12 +166,6 @@ def _look(report: dict[str, Any], name: str) -> tuple[str, str]:
     mode = name.split()[0]
     index = modes.index(mode) if mode in modes and name not in report["baselines"] else len(modes)
     return COLOURS[index], MARKS[index]
-
-
-def _fill(action: int) -> dict[str, Any]:
-    """Colour and hatch of an action; when the colours begin again, the hatches are others."""
-    rounds, colour = divmod(action, len(COLOURS))
-    return {"color": COLOURS[colour], "hatch": HATCHES[(colour + rounds) % len(HATCHES)], "edgecolor": "white"}
 
 
 def legend_above(figure: Figure) -> None:

@@ -25,6 +25,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b
 LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "//", "\\\\", "..", "xx", "--", "oo", "++")
+DPI = 130
+"""Dots per inch of pictures."""
 POINTS = 60
 """Points of a curve."""
 MOST = 2**53
@@ -188,25 +190,28 @@ def draw_proportions(report: dict[str, Any]) -> Figure:
     bars += [(f"baseline\n{name}", one["pooled"]["action_proportions"]) for name, one in report["baselines"].items()]
     names = report["modes"]["greedy"]["pooled"]["action_names"]
     figure, axes = plt.subplots(figsize=(max(6.0, 0.75 * len(bars) + 2), 4.2), layout="constrained")
-    shares = np.array([bar for _, bar in bars])  # [bars, A]
-    floor = np.zeros(len(bars))
-    for action, name in enumerate(names):
-        axes.bar(
-            range(len(bars)),
-            shares[:, action],
-            bottom=floor,
-            color=COLOURS[action % len(COLOURS)],
-            hatch=HATCHES[action % len(HATCHES)],
-            edgecolor="white",
-            label=name,
-        )
-        floor += shares[:, action]
+    stack_shares(axes, [bar for _, bar in bars], names, lying=False)
     axes.set_xticks(range(len(bars)), [name for name, _ in bars], fontsize=7)
     axes.set(ylabel="share of actions", ylim=(0, 1))
     axes.set_title(f"Action proportions in evaluation, {report['agent']} on {report['env']}", loc="left", fontsize=10)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     tidy(axes)
     return figure
+
+
+def stack_shares(axes: Axes, shares: Sequence[Sequence[float]], names: Sequence[str], *, lying: bool) -> None:
+    """Stacked bars of action proportions [bars, A], upright or lying."""
+    bar, under = (axes.barh, "left") if lying else (axes.bar, "bottom")
+    start = np.zeros(len(shares))
+    for action, share in enumerate(np.transpose(shares)):
+        bar(range(len(start)), share, 0.82, **{under: start}, **fill_of(action), label=names[action])
+        start += share
+
+
+def fill_of(action: int) -> dict[str, Any]:
+    """Colour and hatch of an action; when the colours begin again, the hatches are others."""
+    rounds, colour = divmod(action, len(COLOURS))
+    return {"color": COLOURS[colour], "hatch": HATCHES[(colour + rounds) % len(HATCHES)], "edgecolor": "white"}
 
 
 def draw_push_directions(episodes: Sequence[tuple[float, bool]]) -> Figure:
@@ -240,7 +245,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
         if path.suffix[1:].lower() not in figure.canvas.get_supported_filetypes():
             raise ValueError(f"its suffix is {path.suffix!r}; expected .png, .svg or .pdf")
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=130)
+        figure.savefig(path, dpi=DPI)
     except (ValueError, OSError) as error:
         raise ValueError(f"cannot write {path}: {' '.join(str(error).split())}") from None
     finally:
