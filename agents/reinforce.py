@@ -153,6 +153,16 @@ def policy_loss(log_prob: torch.Tensor, advantage: torch.Tensor, entropy: torch.
     return -(log_prob * advantage + bonus * entropy).mean(-1)
 
 
+def divergence(old: torch.distributions.Distribution, new: torch.distributions.Distribution) -> torch.Tensor:
+    """Kullback-Leibler divergence of policies for each observation, [S, B].
+
+    Of categorical ones from their logarithms: torch's own is infinite where a probability is too small for a number.
+    """
+    if isinstance(old, torch.distributions.Categorical) and isinstance(new, torch.distributions.Categorical):
+        return (old.probs * (old.logits - new.logits)).sum(-1)
+    return torch.distributions.kl_divergence(old, new)
+
+
 def check_task(task: Task) -> None:
     """Raises ValueError unless observations can be encoded, and actions are Discrete or a Box with bounds."""
     check_observation_space(task.observation_space)
@@ -285,7 +295,7 @@ class Reinforce:
         before = clone(params)
         norm = self._adam.descend(seed, params, loss, self.lr, config.max_grad_norm)
         with torch.no_grad():
-            kl = torch.distributions.kl_divergence(policy, self.policy(params, encoder, batch.obs)).mean()
+            kl = divergence(policy, self.policy(params, encoder, batch.obs)).mean()
             if kl > config.max_kl:  # near the old policy it grows as the square of the step
                 for name, tensor in params.items():
                     tensor.copy_(before[name].lerp(tensor, float((config.max_kl / kl).sqrt())))

@@ -1,5 +1,6 @@
 """REINFORCE's rule by hand-worked numbers, which episodes it learns from, and that it learns."""
 
+import math
 from typing import Any
 
 import gymnasium as gym
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from agents.base import Task
-from agents.reinforce import Reinforce, ReinforceConfig, advantages, check_task, policy_loss, standardised
+from agents.reinforce import Reinforce, ReinforceConfig, advantages, check_task, divergence, policy_loss, standardised
 from agents.rollouts import EpisodeMemory
 from envs.vector import make_vector
 from eval.evaluation import play
@@ -256,6 +257,14 @@ def test_every_step_of_a_batch_was_acted_by_the_policy_that_learns_from_it(conti
             ended = rng.random((1, 3)) < 0.3
             agent.observe(make_step(obs, action, np.zeros((1, 3)), obs, terminated=ended))
     assert checked > 50
+
+
+def test_the_divergence_of_a_policy_that_has_become_certain_is_a_number():
+    old, new = (torch.distributions.Categorical(logits=torch.tensor([[[0.0, 0.0, gap]]])) for gap in (0.0, 300.0))
+    assert torch.distributions.kl_divergence(old, new).isinf().all()
+    torch.testing.assert_close(divergence(old, new), torch.tensor([[200.0 - math.log(3)]]))
+    some, other = (torch.distributions.Categorical(logits=torch.randn(2, 5, 3)) for _ in range(2))
+    torch.testing.assert_close(divergence(some, other), torch.distributions.kl_divergence(some, other))
 
 
 def test_one_step_does_not_change_the_policy_beyond_the_limit():
