@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from agents.base import Agent, Task
 from agents.lazy import torch
 from agents.registry import find_agent
 from eval.loop import Interaction, agent_seeds
@@ -68,8 +69,15 @@ class PolicyRuns:
     seconds: float
 
 
+def build_policy(policy: tuple[str, dict[str, Any]], task: Task, runs: int, seed: int, device: str) -> Agent:
+    """The agent of a policy, a seed for each run."""
+    name, fields = policy
+    entry = find_agent(name)
+    return entry.build(entry.config_class()(**fields), task, agent_seeds(seed, runs), torch.device(device))
+
+
 def play_policies(
-    policies: Policies, env_id: str, env_args: dict[str, Any], runs: int, steps: int, seed: int
+    policies: Policies, env_id: str, env_args: dict[str, Any], runs: int, steps: int, seed: int, device: str = "cpu"
 ) -> dict[str, PolicyRuns]:
     """Every policy in the same `runs` runs of `steps` steps; a run is a seed of one column.
 
@@ -78,12 +86,11 @@ def play_policies(
     """
     torch.set_num_threads(1)
     played = {}
-    for label, (name, fields) in policies.items():
+    for label, policy in policies.items():
         began = time.perf_counter()
         venv = make_envs(env_id, runs, env_args={**env_args, "horizon": steps}, workers=0)
         task, _ = describe_task(env_id, venv)
-        entry = find_agent(name)
-        agent = entry.build(entry.config_class()(**fields), task, agent_seeds(seed, runs), torch.device("cpu"))
+        agent = build_policy(policy, task, runs, seed, device)
         watch = PullWatch(venv)
 
         def run_seed(column: int, episode: int) -> int | None:

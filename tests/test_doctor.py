@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,18 +37,19 @@ def test_without_bullet_the_rest_is_looked_at(monkeypatch: pytest.MonkeyPatch, c
 
 
 def test_one_that_fails_hides_none_after_it(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
-    def failing() -> str:
-        raise Unsound("the sky [is] green;\nexpected blue")
+    def raising(error: Exception) -> Callable[[], str]:
+        def check() -> str:
+            raise error
 
-    def crashing() -> str:
-        raise ZeroDivisionError("nothing there")
+        return check
 
-    def skipping() -> str:
-        raise Skipped("no reason")
-
-    monkeypatch.setattr(
-        health, "CHECKS", {"sky": failing, "sums": crashing, "moon": skipping, "sun": lambda: "it shines"}
-    )
+    checks = {
+        "sky": raising(Unsound("the sky [is] green;\nexpected blue")),
+        "sums": raising(ZeroDivisionError("nothing there")),
+        "moon": raising(Skipped("no reason")),
+        "sun": lambda: "it shines",
+    }
+    monkeypatch.setattr(health, "CHECKS", checks)
     status, told, mistakes = doctor(capfd)
     assert status == 1
     assert mistakes == "cartbot: 2 of 4 checks failed: sky, sums\n"

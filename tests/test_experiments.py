@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from PIL import Image
 
-from agents.base import Task
+from agents.base import Agent, Task
 from agents.planning import epsilon_soft_optimum, policy_iteration
 from envs.gridworld import GridWorldConfig, exact_model
+from eval import testbed
 from eval.exact import compare_with_exact, greedy_arrows, process_of, value_grid
 from tests.helpers import build_agent
 from train.__main__ import main
@@ -115,6 +117,33 @@ def test_the_testbed_draws_both_figures_and_the_study_of_regret(capsys: pytest.C
     assert "unfavourable instance" in told and "Lai and Robbins" in told
     assert len(list(Path("study").iterdir())) == 4
     assert cartbot("testbed --runs 0") == 2
+
+
+def test_the_testbed_learns_where_it_is_told_to_or_where_it_is_faster(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert cartbot("testbed --device cuda") == 2
+    assert "use --device cpu" in capsys.readouterr().err
+    assert not Path("testbed").exists()
+
+    asked, build = [], testbed.build_policy
+
+    def recorded(policy: tuple[str, dict[str, Any]], task: Task, runs: int, seed: int, device: str) -> Agent:
+        asked.append(device)
+        return build(policy, task, runs, seed, "cpu")
+
+    seconds = iter([0.2, 0.1])
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr(testbed, "build_policy", recorded)
+    monkeypatch.setattr("train.devices.time_agent", lambda *args: next(seconds))
+    monkeypatch.setattr("eval.plots.save_figure", lambda figure, path: path)  # which takes longest
+    assert cartbot("testbed --runs 3 --steps 20") == 0
+    assert asked == ["cpu", "cuda", *["cuda"] * len(testbed.TESTBED)]
+    assert "learning on cuda (fastest:" in capsys.readouterr().out
+    asked.clear()
+    assert cartbot("testbed --runs 3 --steps 20 --device cpu") == 0
+    assert asked == ["cpu"] * len(testbed.TESTBED)
 
 
 @pytest.mark.parametrize("agent", ["qtable", "sarsa"])

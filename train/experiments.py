@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -95,6 +96,8 @@ class TestbedSettings:
     """Steps of a run."""
     seed: int = 0
     """Root of all randomness."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the policies learn; auto times one of them on both."""
     out: str = "testbed"
     """Folder for the figures."""
     regret: bool = False
@@ -128,28 +131,44 @@ def testbed(argv: Sequence[str], console: Console) -> None:
     out = Path(settings.out)
     made = []
     if settings.regret:
+        runs, steps = settings.regret_runs, settings.regret_steps
+        device = _device_for(bed.STUDY["Thompson"], "BernoulliBandit-v0", runs, settings, console)
         for name, probabilities in bed.INSTANCES.items():
-            played = bed.play_policies(
-                bed.STUDY,
-                "BernoulliBandit-v0",
-                {"probabilities": probabilities},
-                settings.regret_runs,
-                settings.regret_steps,
-                settings.seed,
-            )
+            env_args = {"probabilities": probabilities}
+            played = bed.play_policies(bed.STUDY, "BernoulliBandit-v0", env_args, runs, steps, settings.seed, device)
             print_grid(bed.study_grid(name, played), console)
             pulls = {label: one.pulls for label, one in played.items()}
             made.append(save_figure(draw_regret(pulls, f"{name} Bernoulli arms"), out / f"regret-{name}.png"))
             made.append(save_figure(draw_optimal(pulls, f"{name} Bernoulli arms"), out / f"optimal-{name}.png"))
     else:
-        played = bed.play_policies(bed.TESTBED, "GaussianBandit-v0", {}, settings.runs, settings.steps, settings.seed)
+        runs, steps = settings.runs, settings.steps
+        device = _device_for(bed.TESTBED["Thompson"], "GaussianBandit-v0", runs, settings, console)
+        played = bed.play_policies(bed.TESTBED, "GaussianBandit-v0", {}, runs, steps, settings.seed, device)
         print_grid(bed.policies_grid(played), console)
-        about = f"10-armed testbed, {settings.runs:,} runs"
+        about = f"10-armed testbed, {runs:,} runs"
         for labels, name in ((bed.EPSILONS, "epsilon-greedy"), (("UCB c = 2", bed.EPSILONS[-1]), "ucb")):
             made.append(save_figure(bed.draw_testbed(played, labels, about), out / f"{name}.png"))
         pulls = {label: one.pulls for label, one in played.items()}
         made.append(save_figure(draw_regret(pulls, about), out / "regret.png"))
     _say_made(console, made)
+
+
+def _device_for(
+    policy: tuple[str, dict[str, Any]], env_id: str, runs: int, settings: TestbedSettings, console: Console
+) -> str:
+    """The device on which all policies learn: asked for, or faster for this one."""
+    from eval.tasks import describe_task, make_envs
+    from eval.testbed import build_policy
+    from train.devices import choose_device
+
+    probe = make_envs(env_id, 1, env_args={}, workers=0)
+    task, _ = describe_task(env_id, probe)
+    probe.close()
+    device, reason = choose_device(
+        settings.device, lambda device: build_policy(policy, task, runs, settings.seed, str(device)), task, runs
+    )
+    console.print(f"learning on {device} ({escape(reason)})")
+    return device
 
 
 def _say_made(console: Console, paths: Sequence[Path]) -> None:
