@@ -10,10 +10,12 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from eval import plots
 from tests.campaigns.faults.row import Row
 from tests.damage import damaged
 from train.__main__ import main
@@ -32,7 +34,8 @@ TRAIN = "train qtable --env FrozenLake-v1 --seeds 2 --envs 2 --workers 0 --devic
 def rows(count: int = 1000) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         make_run()
-        found = [failure for index in range(count) for failure in crashes(index)]
+        with ProcessPoolExecutor(initializer=_own_folder) as pool:
+            found = [one for failures in pool.map(_all_crashes, range(count), chunksize=5) for one in failures]
     yield Row(
         figure=f"crashes of plot, eval and compare on {count:,} damaged logs",
         ours=str(len(found)),
@@ -47,6 +50,18 @@ def make_run() -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         assert main(TRAIN.split()) == 0
         assert main(["eval", "run", "--episodes", "3"]) == 0
+
+
+def _own_folder() -> None:
+    """A folder of its own for this process; coarse pictures, as drawing takes nearly all the time."""
+    plots.DPI = 20
+    os.mkdir(str(os.getpid()))
+    os.chdir(str(os.getpid()))
+    shutil.copytree("../run", "run")
+
+
+def _all_crashes(index: int) -> list[str]:
+    return list(crashes(index))
 
 
 def crashes(index: int) -> Iterator[str]:
