@@ -88,6 +88,7 @@ def evaluate(
     checkpoint: int | None = None,
     env_args: dict[str, Any] | None = None,
     workers: int | None = None,
+    greedy_only: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Evaluation, int]:
     """Plays `episodes` episodes for each seed in each mode, and as many with each baseline that fits.
@@ -121,7 +122,7 @@ def evaluate(
     spread = max(1, min(episodes, COLUMNS // config.seeds))
     venv = make_envs(config.env, config.seeds * spread, env_args=env_args, workers=workers)
     try:
-        for mode, explore in modes_of(agent).items():
+        for mode, explore in modes_of(agent, greedy_only).items():
             seeds = EvaluationSeeds(episodes, config.seeds, spread)
             interaction = Interaction(venv, agent, config.seeds, seeds, explore=explore)
             played: list[list[Episode]] = [[] for _ in range(config.seeds)]
@@ -178,12 +179,14 @@ def play_baselines(
         venv.close()
 
 
-def modes_of(agent: Agent) -> dict[str, bool]:
+def modes_of(agent: Agent, greedy_only: bool = False) -> dict[str, bool]:
     """The ways to act that an agent is evaluated in, and whether they explore.
 
     One that learns within its episodes has only one: without exploring it would know nothing.
     """
-    return {"greedy": True} if getattr(agent, "learns_within_episodes", False) else MODES
+    if getattr(agent, "learns_within_episodes", False):
+        return {"greedy": True}
+    return {"greedy": False} if greedy_only else MODES
 
 
 def play(

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -16,7 +17,7 @@ from agents.base import Task
 from eval import plots
 from eval.collapse import MOST, MOST_IDLE, collapse_warnings
 from eval.episodes import Episode
-from eval.evaluation import Evaluation
+from eval.evaluation import Evaluation, modes_of
 from eval.report import build_report
 from eval.runs import Run, RunConfig
 from eval.tables import markdown_report, print_report
@@ -333,3 +334,11 @@ def test_a_plot_that_cannot_be_written_is_refused_and_leaves_nothing(tmp_path: P
     with pytest.raises(ValueError, match=r"^cannot write [^\n]*$"):
         plots.save_figure(figure, tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_evaluation_may_be_greedy_only():
+    agent: Any = SimpleNamespace()
+    assert list(modes_of(agent)) == ["greedy", "stochastic"]
+    assert modes_of(agent, greedy_only=True) == {"greedy": False}
+    agent.learns_within_episodes = True
+    assert modes_of(agent, greedy_only=True) == modes_of(agent) == {"greedy": True}

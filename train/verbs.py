@@ -195,6 +195,8 @@ class EvalSettings:
     env_args: tuple[str, ...] = ()
     """Keywords of the environment, KEY=VALUE ..., other than the run's. What was learnt in CartPole3D's batched world
     is judged in Bullet, unless world=batched."""
+    greedy_only: bool = False
+    """Leave out the episodes that are played as in training, which takes half as long."""
     workers: int | None = None
     """Processes that simulate; 0 is this process. Default: what suits the environment."""
 
@@ -220,6 +222,7 @@ def evaluate(argv: Sequence[str], console: Console) -> None:
             checkpoint=settings.checkpoint,
             env_args=env_args,
             workers=settings.workers,
+            greedy_only=settings.greedy_only,
             progress=panel,
         )
     write_report(run, evaluation, step, console)
