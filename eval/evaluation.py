@@ -72,11 +72,11 @@ def restore_agent(run: Run, task: Task, checkpoint: int | None = None) -> tuple[
     path = run.checkpoint(checkpoint)
     state = load_checkpoint(path, without=("agent/memory", "interaction", "recorder"))
     entry = find_agent(run.config.agent)
+    config = as_config(entry, run.config.agent_args)
     try:
-        config = as_config(entry, run.config.agent_args)
         agent = entry.build(config, task, agent_seeds(run.config.seed, run.config.seeds), torch.device("cpu"))
         agent.load_state_dict(state["agent"])
-    except (LookupError, TypeError, AttributeError, RuntimeError) as error:
+    except (LookupError, TypeError, AttributeError, RuntimeError, ValueError) as error:
         raise ValueError(run.misfit(path, error)) from None
     return agent, int(path.name)
 

@@ -128,19 +128,17 @@ def create_run(config: RunConfig, folder: Path | None) -> Run:
         raise ValueError(f"cannot make the run folder {place}: {error.strerror}; choose another with --run") from None
     extra = {"command": " ".join(sys.argv), "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **versions()}
     run = Run(place, config, extra)
-    _write_config(run)
+    save_config(run)
     return run
 
 
 def extend_run(run: Run, steps: int) -> Run:
-    """The run with a new total of steps, which is written down: if it is interrupted again, that is where it goes."""
-    extended = Run(run.folder, replace(run.config, steps=steps), run.extra)
-    if steps != run.config.steps:
-        _write_config(extended)
-    return extended
+    """The run with a new total of steps; `save_config` writes it down."""
+    return Run(run.folder, replace(run.config, steps=steps), run.extra)
 
 
-def _write_config(run: Run) -> None:
+def save_config(run: Run) -> None:
+    """Writes down the config of a run, all of it or nothing."""
     record = {"schema": SCHEMA, **asdict(run.config), **run.extra}
     writing = run.folder / f"{CONFIG}.writing"
     writing.write_text(json.dumps(record, indent=2) + "\n")

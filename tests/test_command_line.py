@@ -1,5 +1,6 @@
 """The command line: every verb on a tiny run, mistakes in one line, signals, and resuming to the bit."""
 
+import copy
 import csv
 import json
 import multiprocessing
@@ -504,14 +505,23 @@ def test_a_damaged_checkpoint_is_not_the_newest_again_after_the_one_before_was_t
 
 
 def test_a_checkpoint_with_other_parts_is_told_in_one_line(run: str, capfd: pytest.CaptureFixture[str]):
-    """As an agent of an earlier version leaves it: whole, but with other names."""
+    """As an agent of an earlier version leaves it: whole, but with other names or shapes. The run stays as it was."""
     path = newest_checkpoint(Path(run, "checkpoints"))
-    state = load_checkpoint(path)
-    state["agent"]["old_name"] = state["agent"].pop(next(iter(state["agent"])))
-    save_checkpoint(path.parent, int(path.name), state)
-    for verb in ("resume {} --steps 500", "eval {} --episodes 1"):
-        told = mistake(verb.format(run), capfd)
-        assert f"{path} does not fit" in told and "use the cartbot that wrote it" in told
+    whole = load_checkpoint(path)
+    weights = next(iter(whole["agent"]["params"]))
+    for change in (
+        lambda agent: agent.update(old_name=agent.pop(next(iter(agent)))),
+        lambda agent: agent["params"].update(old_name=agent["params"].pop(weights)),
+        lambda agent: agent["params"].update({weights: agent["params"][weights][:, :1]}),
+    ):
+        state = copy.deepcopy(whole)
+        change(state["agent"])
+        save_checkpoint(path.parent, int(path.name), state)
+        before = {file: file.read_bytes() for file in Path(run).rglob("*") if file.is_file()}
+        for verb in ("resume {} --steps 500", "eval {} --episodes 1", "record {} --episodes 1"):
+            told = mistake(verb.format(run), capfd)
+            assert f"{path} does not fit" in told and "use the cartbot that wrote it" in told
+        assert before == {file: file.read_bytes() for file in Path(run).rglob("*") if file.is_file()}
 
 
 def test_logs_that_lost_rows_since_the_checkpoint_are_not_filled_with_zeros(

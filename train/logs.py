@@ -6,6 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +73,16 @@ class TrainingLog:
     """All logs of a run."""
 
     def __init__(self, folder: Path, table: ActionTable, metric_names: Sequence[str]):
-        from torch.utils.tensorboard.writer import SummaryWriter  # a second of imports that only training needs
-
         self.metrics = CsvLog(folder / "metrics.csv")
         self.episodes = CsvLog(folder / "episodes.csv")
-        self._table, self._metric_names = table, metric_names
-        self.board = SummaryWriter(str(folder / "tensorboard"))
+        self._folder, self._table, self._metric_names = folder, table, metric_names
+
+    @cached_property
+    def board(self) -> Any:
+        """TensorBoard's writer, which makes a file as soon as it is there."""
+        from torch.utils.tensorboard.writer import SummaryWriter  # a second of imports that only training needs
+
+        return SummaryWriter(str(self._folder / "tensorboard"))
 
     def episode(self, episode: Episode) -> None:
         """One finished episode."""
@@ -138,7 +143,8 @@ class TrainingLog:
     def close(self) -> None:
         self.metrics.close()
         self.episodes.close()
-        self.board.close()
+        if "board" in self.__dict__:
+            self.board.close()
 
 
 def _cell(value: Any) -> Any:

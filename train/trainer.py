@@ -21,7 +21,7 @@ from eval.checkpoint import CheckpointError, forget_later, load_checkpoint, save
 from eval.collapse import collapse_check
 from eval.episodes import Episode, EpisodeRecorder
 from eval.loop import Interaction, agent_seeds, training_seeds
-from eval.runs import Run, RunConfig
+from eval.runs import Run, RunConfig, save_config
 from eval.tasks import describe_task, make_envs
 from train.diagnostics import Diagnostics, check_diagnosable
 from train.logs import TrainingLog
@@ -115,6 +115,7 @@ def train(
         try:
             if resume:
                 session.load(resume)
+                save_config(run)  # with the new total: if it is interrupted again, that is where it goes
             panel = TrainingPanel(
                 console,
                 f"{config.agent} on {config.env}, {config.seeds} seeds x {config.envs} environments, {run.folder}",
