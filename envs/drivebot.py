@@ -509,6 +509,7 @@ def names_of(config: DriveBotConfig, continuous: bool) -> dict[str, Any]:
     names: dict[str, Any] = {"action_names": ACTION_NAMES[: 3 + config.backward]}
     if continuous:
         names = {"action_names": BIN_NAMES, "action_directions": [list(action) for action in BINS]}
+        names["idle_action"] = BIN_NAMES.index("stop")
     if config.observation in ("furthest", "ordering"):
         sonars = made_of.sonar_names(np.rad2deg(config.layout()[:, 2]).tolist())
         of_one = made_of.furthest_names if config.observation == "furthest" else made_of.ordering_names

@@ -95,6 +95,7 @@ def draw_pairs(report: dict[str, Any]) -> Figure:
     axes.set_xlabel("steps")
     axes.margins(x=0.18)
     axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     tidy(axes)
     return figure
 
@@ -169,8 +170,10 @@ def _look(report: dict[str, Any], name: str) -> tuple[str, str]:
 
 
 def legend_above(figure: Figure) -> None:
-    """Puts the legend of the first panel where it covers nothing."""
+    """Puts the legend of the first panel where it covers nothing, in the place of any other."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
+    for legend in list(figure.legends):
+        legend.remove()
     for axes in figure.axes:
         legend = axes.get_legend()
         if legend is not None:

@@ -99,4 +99,6 @@ def _on_track(track: Track) -> tuple[Figure, Axes]:
 def _legend_below(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if labels:
-        figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+        legend = figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+        for line in legend.get_lines():
+            line.set(linewidth=2, alpha=1)

@@ -85,6 +85,7 @@ def charts_of(report: dict[str, Any], evaluation: Evaluation, training: EpisodeR
     yield from _behaviour(report, evaluation)
     if training is not None:
         figure = draw_proportions_over_training(training, columns=2)
+        charts.legend_above(figure)
         note = "Exploration included: whether it explored, found something, or locked into one action."
         yield Chart("Action proportions over training", note, figure)
     yield Chart("[action, reward] counts", "Greedy, all seeds, the commonest.", charts.draw_pairs(report))
@@ -154,8 +155,9 @@ def _maps(report: dict[str, Any], evaluation: Evaluation) -> Iterator[Chart]:
 def svg_of(chart: Chart) -> Markup:
     """A figure as an SVG element that takes the page's ink and paper; closes the figure."""
     figure = chart.figure
-    if figure.get_size_inches()[0] > charts.WIDTH:
-        figure.set_size_inches(charts.WIDTH, charts.HEIGHT)
+    width, height = figure.get_size_inches()
+    if width > charts.WIDTH:
+        figure.set_size_inches(charts.WIDTH, max(charts.HEIGHT, height * charts.WIDTH / width))
     for axes in figure.axes:
         if len(figure.axes) == 1:
             axes.set_title("", loc="left")

@@ -140,6 +140,8 @@ def draw_learning_curves(
         )
     unit = "minutes of training, all seeds together" if clocks else "environment steps per seed"
     axes.set(xlabel=unit, ylabel="return of training episodes")
+    axes.locator_params(axis="x", nbins=6)
+    axes.xaxis.set_major_formatter("{x:,g}")
     envs = ", ".join(dict.fromkeys(rows.env for rows in runs))
     axes.set_title(f"Learning curve, {envs}: interquartile mean, 95% band over seeds", loc="left", fontsize=10)
     axes.legend(frameon=False)
@@ -174,6 +176,7 @@ def draw_proportions_over_training(rows: EpisodeRows, columns: int = 4) -> Figur
         axes.set_title(f"seed {seed}", loc="left", fontsize=9)
         axes.set_ylim(0, 1)
         axes.locator_params(axis="x", nbins=3)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
         tidy(axes)
     handles, labels = grid.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", frameon=False)

@@ -41,8 +41,8 @@ def report_grids(report: dict[str, Any]) -> list[Grid]:
 
 
 def warnings_of(report: dict[str, Any]) -> list[str]:
-    """Collapse warnings of training and of all modes; those of single seeds only where they add to it."""
-    found = [f"training, {text}" for text in (report["training"] or {"warnings": []})["warnings"]]
+    """Collapse warnings of all modes, those of single seeds only where they add to it, and of training."""
+    found = []
     for mode, figures in report["modes"].items():
         everywhere = {text.partition(": ")[2].partition(":")[0] for text in figures["pooled"]["warnings"]}
         found += [f"{mode}, {text}" for text in figures["pooled"]["warnings"]]
@@ -52,7 +52,7 @@ def warnings_of(report: dict[str, Any]) -> list[str]:
                 for text in seed["warnings"]
                 if text.partition(": ")[2].partition(":")[0] not in everywhere
             ]
-    return found
+    return found + [f"training, {text}" for text in (report["training"] or {"warnings": []})["warnings"]]
 
 
 def print_report(report: dict[str, Any], console: Console) -> None:
