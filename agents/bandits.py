@@ -25,6 +25,7 @@ from agents.base import Step, Task, check_bounds, check_choice
 from agents.finite import Watched
 from agents.lazy import torch
 from agents.learning import Tally
+from agents.saved import check_shape
 from agents.streams import SeedStreams
 
 
@@ -236,7 +237,7 @@ class Bandit:
         self.config, self.task, self.device, self.seeds = config, task, device, len(seeds)
         self.arms, self._first_arm = int(task.action_space.n), int(task.action_space.start)
         self._streams = SeedStreams(seeds, device)
-        self._tally = Tally()
+        self._tally = Tally(self.seeds)
         self._begin(task.envs)
 
     def act(self, obs: NDArray[Any], first: NDArray[np.bool_], *, explore: bool) -> NDArray[Any]:
@@ -288,7 +289,8 @@ class Bandit:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in ("counts", "values", "binary"):
+        for name, arms in (("counts", (self.arms,)), ("values", (self.arms,)), ("binary", ())):
+            check_shape(name, state[name], (self.seeds, None, *arms))
             setattr(self, name, torch.as_tensor(state[name]).clone().to(self.device))
         self._streams.load_state_dict(state["streams"])
         self._tally.load_state_dict(state["tally"])

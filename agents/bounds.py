@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from agents.base import Task
 from agents.encoders import check_observation_space
 from agents.lazy import torch
+from agents.saved import check_shape
 
 LONGEST = 1_000
 """Steps that the unit of values reckons with at most, where the discount looks further ahead than any episode goes."""
@@ -95,5 +96,7 @@ class ValueBounds:
         return {"low": self._low, "high": self._high, "square": self._square, "seen": self._seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in ("low", "high", "square"):
+            check_shape(name, state[name], self._low.shape)
         self._low, self._high, self._square = (state[name].to(self._low.device) for name in ("low", "high", "square"))
         self._seen = int(state["seen"])

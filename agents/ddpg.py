@@ -162,7 +162,7 @@ class DDPG:
         self.reachable = ValueBounds(config.gamma, self.seeds, device)
         self.steps = 0
         self.updates = 0
-        self._tally, self._actor_tally = Tally(), Tally()
+        self._tally, self._actor_tally = Tally(self.seeds), Tally(self.seeds)
 
     def policy(self, actor: Params, features: torch.Tensor) -> torch.Tensor:
         """Actions between -1 and 1 for features, [S, B, F] -> [S, B, D]."""

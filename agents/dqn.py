@@ -25,6 +25,7 @@ from agents.learning import Adam, Tally, compiled
 from agents.networks import Params, blend, check_widths, clone, init_mlp, load_params, mlp
 from agents.objectives import Objective
 from agents.replay import Batch, ReplayMemory, latest_batch
+from agents.saved import check_shape
 from agents.schedules import halving
 from agents.streams import SeedStreams, spawn_streams
 
@@ -186,7 +187,7 @@ class DQN:
         self.updates = 0
         self._latest: Batch | None = None
         """What there is to learn from without a memory."""
-        self._tally = Tally()
+        self._tally = Tally(self.seeds)
         self._learn = compiled(self._step_of_descent, device)
 
     def q_values(self, params: Params, standard: torch.Tensor) -> torch.Tensor:
@@ -330,6 +331,9 @@ class DQN:
         self.explorer.load_state_dict(state["explorer"])
         self._replay_streams.load_state_dict(state["replay_streams"])
         self.reachable.load_state_dict(state["reachable"])
+        row = self.encoder.kept_space.shape or ()
+        for name, tensor in state["latest"].items():
+            check_shape(name, tensor, (self.seeds, None, *(row if name in ("obs", "next_obs") else ())))
         latest = {name: tensor.to(self.device) for name, tensor in state["latest"].items()}
         self._latest = Batch(**latest) if latest else None
         self.steps, self.updates = int(state["steps"]), int(state["updates"])

@@ -10,6 +10,7 @@ import numpy as np
 
 from agents.lazy import torch
 from agents.networks import Params, conv, init_conv
+from agents.saved import check_shape
 from agents.streams import SeedStreams
 
 POSE = 7
@@ -195,6 +196,8 @@ class Encoder:
         return {"seen": self._seen, "mean": self._mean, "variance": self._variance}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, held in self.statistics.items():
+            check_shape(name, state[name], held.shape)
         self._seen = int(state["seen"])
         self._mean, self._variance = (state[name].to(self._mean.device) for name in ("mean", "variance"))
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from agents.lazy import torch
 from agents.networks import Params, clip, clone, load_params
+from agents.saved import check_shape
 
 DECAY_MEAN, DECAY_SQUARE, LEAST_DEVIATION = 0.9, 0.999, 1e-8
 """Adam's beta 1, beta 2 and epsilon, as its authors have them."""
@@ -74,6 +75,7 @@ class Adam:
         return {"count": self._count, "mean": self._mean, "square": self._square}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        check_shape("count", state["count"], self._count.shape)
         self._count.copy_(state["count"])
         load_params(self._mean, state["mean"])
         load_params(self._square, state["square"])
@@ -99,7 +101,8 @@ def adam_step(
 class Tally:
     """Running means of figures [S], kept on their device until somebody asks."""
 
-    def __init__(self) -> None:
+    def __init__(self, seeds: int) -> None:
+        self._seeds = seeds
         self._sums: dict[str, torch.Tensor] = {}
         self._count = 0
 
@@ -124,6 +127,8 @@ class Tally:
         return {"sums": dict(self._sums), "count": self._count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, total in state["sums"].items():
+            check_shape(name, total, (self._seeds,))
         self._sums, self._count = dict(state["sums"]), int(state["count"])
 
 

@@ -185,7 +185,7 @@ class NAF:
         self.reachable = ValueBounds(config.gamma, self.seeds, device)
         self.steps = 0
         self.updates = 0
-        self._tally = Tally()
+        self._tally = Tally(self.seeds)
 
     def parts(self, params: Params, standard: torch.Tensor) -> list[Parts]:
         """What each network makes of observations that the encoder has standardised, [S, B, ...]."""

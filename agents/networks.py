@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from agents.lazy import torch
+from agents.saved import check_shapes
 from agents.streams import SeedStreams
 
 Params = dict[str, "torch.Tensor"]
@@ -77,15 +78,12 @@ def blend(target: Params, source: Params, tau: float | torch.Tensor) -> None:
 
 
 def load_params(params: Params, saved: Params) -> None:
-    """Copies saved values into parameters, in place.
+    """Copies saved values into parameters or other named tensors, in place.
 
     Raises:
         ValueError: names or shapes differ: they were saved by another configuration.
     """
-    for name in params.keys() | saved.keys():
-        ours, theirs = (list(side[name].shape) if name in side else "absent" for side in (params, saved))
-        if ours != theirs:
-            raise ValueError(f"parameter {name} is {theirs} in the saved state; expected {ours}")
+    check_shapes(saved, {name: tensor.shape for name, tensor in params.items()})
     with torch.no_grad():
         for name, tensor in params.items():
             tensor.copy_(saved[name])

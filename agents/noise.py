@@ -9,6 +9,7 @@ import math
 from typing import Any, Literal
 
 from agents.lazy import torch
+from agents.saved import check_shape
 from agents.streams import SeedStreams
 
 Kind = Literal["gaussian", "ornstein-uhlenbeck"]
@@ -47,6 +48,8 @@ class Noise:
         return {"value": self._value, "streams": self.streams.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        seeds, _, dimensions = self._value.shape
+        check_shape("noise", state["value"], (seeds, None, dimensions))
         self._value = state["value"].to(self._value.device)
         self.streams.load_state_dict(state["streams"])
 

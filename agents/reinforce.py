@@ -31,6 +31,7 @@ from agents.learning import adam_step
 from agents.networks import Params, clip, clone, init_mlp, load_params, mlp
 from agents.objectives import Objective
 from agents.rollouts import EpisodeMemory, Episodes
+from agents.saved import check_shape, check_shapes
 from agents.schedules import halving
 from agents.streams import SeedStreams, spawn_streams
 
@@ -435,6 +436,9 @@ class Reinforce:
         if "memory" in state:
             self.memory.load_state_dict(state["memory"])
         self._explore_streams.load_state_dict(state["explore_streams"])
+        for name in ("scale", "news"):
+            check_shape(name, state[name], self._scale.shape)
+        check_shapes(state["figures"], dict.fromkeys(self.metric_names, self._scale.shape))
         self._scale = state["scale"].to(self.device).clone()
         self.steps = int(state["steps"])
         self._figures = {name: np.array(figure) for name, figure in state["figures"].items()}
@@ -486,4 +490,5 @@ class SeedAdam:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         load_params(self._mean, state["mean"])
         load_params(self._square, state["square"])
+        check_shape("count", state["count"], self._count.shape)
         self._count = np.array(state["count"])

@@ -19,6 +19,8 @@ from agents.base import Step, Task
 from agents.encoders import Encoder
 from agents.lazy import torch
 from agents.learning import compiled
+from agents.networks import load_params
+from agents.saved import check_shape
 from agents.streams import SeedStreams, as_integers
 
 
@@ -181,11 +183,12 @@ class ReplayMemory:
         return {"cursor": self._cursor, "filled": self._filled, "ring": dict(self._ring)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in ("cursor", "filled"):
+            check_shape(name, state[name], self._cursor.shape)
         self._cursor, self._filled = np.array(state["cursor"]), np.array(state["filled"])
         if state["ring"]:
             self._claim()
-            for name, tensor in self._ring.items():
-                tensor.copy_(state["ring"][name])
+            load_params(self._ring, state["ring"])
 
     def _claim(self) -> None:
         columns = self.seeds * self.envs

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from agents.base import Step, Task
 from agents.lazy import torch
+from agents.networks import load_params
 from agents.replay import free_bytes
+from agents.saved import check_shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,12 +156,13 @@ class EpisodeMemory:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in ("done", "length", "begins", "idle"):
+            check_shape(name, state[name], self._done.shape)
         self._done, self._length = np.array(state["done"]), np.array(state["length"])
         self._begins, self._idle = np.array(state["begins"]), np.array(state["idle"])
         if state["ring"]:
             self._claim()
-            for name, tensor in self._ring.items():
-                tensor.copy_(state["ring"][name])
+            load_params(self._ring, state["ring"])
 
     def _claim(self) -> None:
         self._ring = {

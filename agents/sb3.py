@@ -20,6 +20,7 @@ from agents.finite import Watched, check_finite
 from agents.lazy import torch
 from agents.learning import Tally
 from agents.networks import load_params
+from agents.saved import check_shape
 from agents.sb3_configs import (
     SB3Config,
     SB3DDPGConfig,
@@ -73,7 +74,7 @@ class SB3:
             self.learners.append(sb3_models.make_learner(config, self._gate.space, task, encoder, root, device))
         self._memory = sb3_learners.join_memories(self.learners)
         self.metric_names = self.learners[0].metric_names
-        self._tally = Tally()
+        self._tally = Tally(self.seeds)
         params = [learner.params() for learner in self.learners]
         self._weights = {name: [of_seed[name] for of_seed in params] for name in params[0]}
 
@@ -156,9 +157,11 @@ class SB3:
             encoder.load_state_dict(unstack(state["encoders"], seed))
         self._generators.load_state_dicts([unstack(state["generators"], seed) for seed in range(self.seeds)])
         self._tally.load_state_dict(state["tally"])
-        for name, rows in state.get("memory", {"ring": {}})["ring"].items():
-            for seed, part in enumerate(np.split(rows, self.seeds, axis=1)):
-                getattr(self.learners[seed].buffer, name)[: len(part)] = part
+        for name, saved in state.get("memory", {"ring": {}})["ring"].items():
+            for seed, part in enumerate(np.split(saved, self.seeds, axis=1)):
+                rows = getattr(self.learners[seed].buffer, name)
+                check_shape(name, part, (None, *rows.shape[1:]))
+                rows[: len(part)] = part
 
     def _rows(self) -> dict[str, NDArray[Any]]:
         """What the memories hold: arrays [rows, S * E, ...], as one where the seeds share one."""

@@ -24,6 +24,7 @@ from stable_baselines3.common.utils import obs_as_tensor
 
 from agents.encoders import Encoder
 from agents.networks import Params
+from agents.saved import check_shape
 
 ENDLESS = 2**40
 """Steps that a model is told it will train for. Its ramps are given in steps; a power of two keeps them exact."""
@@ -101,6 +102,10 @@ class Learner(ABC):
     def load_optimizer_state(self, state: dict[str, Any]) -> None:
         for name, optimizer in self._optimizers().items():
             known = {int(index): one for index, one in state[name].items()}
+            params = [param for group in optimizer.param_groups for param in group["params"]]
+            for index, averages in known.items():
+                for average in ("exp_avg", "exp_avg_sq"):
+                    check_shape(f"{name} {average} {index}", averages[average], params[index].shape)
             optimizer.load_state_dict({"state": known, "param_groups": optimizer.state_dict()["param_groups"]})
 
     def draws(self) -> NDArray[np.uint64]:

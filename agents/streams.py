@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from agents.lazy import torch
+from agents.saved import check_shape
 
 _WEYL = 0x9E3779B97F4A7C15 - 2**64  # as signed 64-bit numbers, which wrap around as unsigned ones do
 _MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
@@ -73,6 +74,7 @@ class SeedStreams:
         return {"keys": self.keys, "counter": self.counter}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        check_shape("keys", state["keys"], self.keys.shape)
         self.keys = state["keys"].to(self.keys.device)
         self.counter = int(state["counter"])
         self._hashed = self._hashed[:, :0]

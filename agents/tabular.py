@@ -24,6 +24,7 @@ from agents.base import Step, Task, check_bounds, check_choice
 from agents.finite import Watched
 from agents.lazy import torch
 from agents.learning import Tally
+from agents.saved import check_shape
 from agents.schedules import ramp
 from agents.states import MOST_DIMENSIONS, StateIndex
 from agents.streams import SeedStreams
@@ -193,7 +194,7 @@ class Tabular:
         self.visits = torch.zeros(shape, dtype=torch.int64, device=device)
         self.steps = 0
         self._streams = SeedStreams(seeds, device)
-        self._tally = Tally()
+        self._tally = Tally(self.seeds)
         nothing = torch.zeros(self.seeds, task.envs, dtype=torch.int64, device=device)
         self._pending = (nothing, nothing.double(), nothing.bool())
         """SARSA's steps that wait for the action taken next: entry, reward, whether there is one, each [S, E]."""
@@ -294,8 +295,10 @@ class Tabular:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        if state["params"]["q"].shape != self.q.shape:
-            raise ValueError(f"tables are {tuple(state['params']['q'].shape)}; expected {tuple(self.q.shape)}")
+        for name, saved in (("q", state["params"]["q"]), ("visits", state["visits"])):
+            check_shape(name, saved, self.q.shape)
+        for saved in state["pending"]:
+            check_shape("pending", saved, (self.seeds, None))
         self.q = state["params"]["q"].clone().to(self.device)
         self.visits = state["visits"].clone().to(self.device)
         entry, reward, waits = (values.clone().to(self.device) for values in state["pending"])

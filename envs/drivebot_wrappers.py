@@ -18,6 +18,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from envs import drivebot_readings as made_of
+from envs.native import check_fits
 
 Function = Callable[[NDArray[Any]], NDArray[Any]]
 """Readings [..., S] to what is made of them [...] or [..., S]."""
@@ -188,6 +189,7 @@ class VectorSonarHistory(_Vector):
         return {**self.env.state_dict(), "history_past": self.past.copy(), "history_active": self.active.copy()}
 
     def load_state_dict(self, state: dict[str, Any]) -> Any:
+        check_fits(state, self.state_dict())
         inner = dict(state)
         self.past[...] = inner.pop("history_past")
         self.active[...] = inner.pop("history_active")

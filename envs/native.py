@@ -8,7 +8,7 @@ seed per column, and columns that ended and were not reset are passed over.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -128,10 +128,23 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         return {name: getattr(self, name).copy() for name in names}
 
     def load_state_dict(self, state: dict[str, Any]) -> NDArray[Any]:
-        """Puts the arrays of `state_dict` back; returns the observations."""
+        """Puts the arrays of `state_dict` back; returns the observations.
+
+        Raises:
+            ValueError: names or shapes differ.
+        """
+        check_fits(state, self.state_dict())
         for name, value in state.items():
             getattr(self, name)[...] = value
         return self._observe()
+
+
+def check_fits(saved: Mapping[str, Any], held: Mapping[str, Any]) -> None:
+    """Raises ValueError unless a saved state has the names and shapes of the one that it is to replace."""
+    for name in held.keys() | saved.keys():
+        shapes = [list(state[name].shape) if name in state else "absent" for state in (saved, held)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"{name} of the environments is {shapes[0]} in the saved state; expected {shapes[1]}")
 
 
 def spread(infos: dict[str, NDArray[Any]], columns: NDArray[np.intp], num_envs: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs.native import spread
+from envs.native import check_fits, spread
 from envs.resets import parse_reset
 from envs.streams import Keys, keys_of
 
@@ -128,6 +128,7 @@ class TensorVectorEnv(VectorEnv[Any, Any, Any]):
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> torch.Tensor:
         """Puts the state back; returns the observations."""
+        check_fits(state, self.simulator.state_dict())
         return self.simulator.load_state_dict(state)
 
     def _moved(self, values: NDArray[Any]) -> torch.Tensor:

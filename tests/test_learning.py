@@ -63,7 +63,7 @@ def test_an_optimiser_goes_on_from_its_state_to_the_bit():
 
 
 def test_a_tally_gives_means_and_begins_anew():
-    tally = Tally()
+    tally = Tally(2)
     tally.add(loss=torch.tensor([1.0, 2.0]))
     tally.add(loss=torch.tensor([3.0, 6.0]))
     assert tally.drain()["loss"].tolist() == [2.0, 4.0]
