@@ -28,7 +28,7 @@ from agents.encoders import Encoder, check_observation_space
 from agents.finite import Watched
 from agents.lazy import torch
 from agents.learning import adam_step
-from agents.networks import Params, clip, clone, init_mlp, load_params, mlp
+from agents.networks import Params, blend, clip, clone, init_mlp, load_params, mlp
 from agents.objectives import Objective
 from agents.rollouts import EpisodeMemory, Episodes
 from agents.saved import check_shape, check_shapes
@@ -60,6 +60,8 @@ class ReinforceConfig:
     more: where nearly all episodes go equally well, chance is not to be blown up to their usual size. 0: forget."""
     max_grad_norm: float = 1.0
     """Gradients of a seed longer than this are shortened to it."""
+    average_tau: float = 0.05
+    """Share by which a slow average of the weights, the greedy policy, follows them at each update; 1: no average."""
     entropy_bonus: float = 0.0
     """Weight of the policy's entropy (nats) beside the standardised advantages."""
     baseline: bool = True
@@ -88,6 +90,7 @@ class ReinforceConfig:
             max_kl=(1e-9, 1e9),
             scale_memory=(0, 1),
             max_grad_norm=(1e-6, 1e9),
+            average_tau=(1e-6, 1),
             entropy_bonus=(0, 1e3),
             gae_lambda=(0, 1),
             value_lr=(1e-8, 1),
@@ -214,6 +217,7 @@ class Reinforce:
         if config.baseline:
             self.value_params = self.encoder.init(value_init) | init_mlp(value_init, "value", (*sizes, 1))
             self.value = self._predicted  # there for those who ask an agent what it expects
+        self.average: Params = clone(self.params)
         self._adam, self._value_adam = SeedAdam(self.params, self.seeds), SeedAdam(self.value_params, self.seeds)
         self.memory = EpisodeMemory(config.batch_episodes, config.episode_limit, task, self.seeds, device)
         self._scale = torch.zeros(self.seeds, device=device)
@@ -248,7 +252,8 @@ class Reinforce:
         if explore:
             self.update()  # the loop lets agents learn after they have acted; this step is to be the new policy's
         with torch.no_grad():
-            policy = self.policy(self.params, self.encoder, torch.as_tensor(obs, device=self.device))
+            params = self.params if explore else self.average
+            policy = self.policy(params, self.encoder, torch.as_tensor(obs, device=self.device))
             if isinstance(policy, torch.distributions.Categorical):
                 chosen = (
                     exploration.sample(policy.probs, self._explore_streams)
@@ -300,6 +305,10 @@ class Reinforce:
             if kl > config.max_kl:  # near the old policy it grows as the square of the step
                 for name, tensor in params.items():
                     tensor.copy_(before[name].lerp(tensor, float((config.max_kl / kl).sqrt())))
+        self._figures["updates"][seed] += 1
+        # Early on the average is short, so that it does not hold on to the initial weights.
+        average_tau = max(config.average_tau, 1 / self._figures["updates"][seed])
+        blend({name: tensor[seed : seed + 1] for name, tensor in self.average.items()}, params, average_tau)
         figures = {"loss": loss, "entropy": entropy.mean(), "kl": kl, "grad_norm": norm, "deviation": advantage.std()}
         figures["clipped"] = (norm > config.max_grad_norm).float()
         if config.baseline:
@@ -313,7 +322,6 @@ class Reinforce:
         for name, figure in figures.items():
             self._figures[name][seed] = figure.item()
         self._figures["batch_steps"][seed] = batch.obs.shape[1]
-        self._figures["updates"][seed] += 1
         self._news[seed] = True
 
     def _judged(self, batch: Episodes, value_params: Params, encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor]:
@@ -415,6 +423,7 @@ class Reinforce:
     def state_dict(self) -> dict[str, Any]:
         return {
             "params": self.params,
+            "average": self.average,
             "value_params": self.value_params,
             "encoder": self.encoder.state_dict(),
             "adam": self._adam.state_dict(),
@@ -429,6 +438,7 @@ class Reinforce:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         load_params(self.params, state["params"])
+        load_params(self.average, state["average"])
         load_params(self.value_params, state["value_params"])
         self.encoder.load_state_dict(state["encoder"])
         self._adam.load_state_dict(state["adam"])

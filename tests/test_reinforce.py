@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from agents.base import Task
+from agents.networks import Params, blend, clone
 from agents.reinforce import Reinforce, ReinforceConfig, advantages, check_task, divergence, policy_loss, standardised
 from agents.rollouts import EpisodeMemory
 from envs.vector import make_vector
@@ -280,6 +281,25 @@ def test_one_step_does_not_change_the_policy_beyond_the_limit():
     changed = torch.distributions.kl_divergence(before, after).mean().item()
     assert agent.metrics()["kl"].item() > 0.1  # what the step would have done
     assert 0.002 < changed < 0.03
+
+
+def test_greedily_a_slow_average_of_the_policies_acts():
+    agent = build(vector_task(features=3, actions=4, envs=6), average_tau=0.25, hidden=(16,))
+    rng = np.random.default_rng(0)
+    obs = rng.normal(size=(1, 6, 3)).astype(np.float32)
+    expected: Params = {}
+    for update in range(1, 7):
+        step = make_step(obs, rng.integers(4, size=(1, 6)), rng.normal(size=(1, 6)), obs, terminated=np.ones((1, 6)))
+        agent.observe(step)
+        agent.update()
+        if update == 1:
+            expected = clone(agent.params)
+        blend(expected, agent.params, max(0.25, 1 / update))  # the mean of all until there are four
+        for name, tensor in expected.items():
+            torch.testing.assert_close(agent.average[name], tensor)
+    values = agent.policy(agent.average, agent.encoder, torch.as_tensor(obs)).probs  # pyright: ignore[reportAttributeAccessIssue]
+    greedily = agent.act(obs, np.ones((1, 6), bool), explore=False)
+    np.testing.assert_array_equal(greedily, values.argmax(-1))
 
 
 def test_continuous_actions_reach_from_bound_to_bound_and_greedily_are_the_mean():
