@@ -66,6 +66,7 @@ def build_report(
         "checkpoint_step": checkpoint_step,
         "episodes_per_seed": len(next(iter(evaluation.modes.values()))[0]),
         "gamma": evaluation.gamma,
+        "learns_within_episodes": bool(getattr(evaluation.agent, "learns_within_episodes", False)),
         "modes": modes,
         "baselines": baselines,
         "training": None if training is None else over_training(training, check),

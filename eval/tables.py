@@ -137,7 +137,7 @@ def _outcomes(report: dict[str, Any]) -> Grid:
     extra_headings += [f"mean {name.removesuffix('_mean').replace('_', ' ')}" for name in numbers]
     headings = ["", "episodes", "success", "95% interval", "median length", "mean return", *extra_headings]
     note = "A row per seed of the agent in each mode, and all seeds; then the baselines, on the same start states."
-    if len(report["modes"]) == 1:
+    if report["learns_within_episodes"]:
         note += " The agent learns within each episode, and explores to do so: there is one way to act."
     return Grid("Outcomes", headings, rows, note)
 
