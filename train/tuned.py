@@ -12,11 +12,13 @@ from typing import Any
 # later: what tells such values apart is looking far ahead, averaging, small steps in the end, and the lower of two
 # opinions.
 _CALM: dict[str, Any] = {"gamma": 0.995, "average_tau": 0.0003, "lr_half_steps": 30_000}
+_CALM_POLICY: dict[str, Any] = {"gamma": 0.995, "gae_lambda": 0.97, "lr_half_steps": 300_000}
 TUNED: dict[str, dict[str, dict[str, Any]]] = {
     "dqn": {
         "CartPole-v1": {"n_step": 5, "lr_half_steps": 20_000, "epsilon_end": 0.2},
         "CartPole3D-v0": {"action_gap": 0.5, **_CALM},
     },
+    "reinforce": {"CartPole3D-v0": _CALM_POLICY, "CartPole3DContinuous-v0": _CALM_POLICY},
     "ddpg": {"CartPole3DContinuous-v0": {"twin_critics": True, **_CALM}},
     "naf": {
         "CartPole3DContinuous-v0": {"twin_networks": True, "noise_end": 0.2, "target_noise": 0.2, **_CALM},
