@@ -18,6 +18,7 @@ from rich.table import Table
 
 from train import usage
 from train.bench_timing import Case, Curve, CurveResult, Result, can_pin, time_case, time_curve
+from train.outputs import writable
 from train.usage import UsageError
 
 SCHEMA = 1
@@ -60,7 +61,7 @@ def bench(argv: Sequence[str], console: Console) -> None:
         console.print(list_table(chosen))
         return
     _check_device(settings.device)
-    out = None if settings.out is None else _writable(Path(settings.out))
+    out = None if settings.out is None else writable(Path(settings.out))
     here = machine(settings.device)
     console.print(escape(machine_line(here)))
     results: list[Result] = []
@@ -202,17 +203,6 @@ def _check_device(device: str) -> None:
             raise UsageError(
                 f"--device cuda: no CUDA device is available (torch {torch.__version__}); use --device cpu"
             )
-
-
-def _writable(path: Path) -> Path:
-    """The path, once it is sure that a file can be written there: before minutes of measuring, not after."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir() or not os.access(path.parent, os.W_OK):
-            raise UsageError(f"--out {path}: a file cannot be written there; choose another place")
-    except OSError as error:
-        raise UsageError(f"--out {path}: {error.strerror}; choose another place") from None
-    return path
 
 
 def _cpu_info() -> dict[str, str]:

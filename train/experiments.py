@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from train import usage
+from train.outputs import say_made
 from train.usage import UsageError
 
 
@@ -83,7 +84,7 @@ def plan(argv: Sequence[str], console: Console) -> None:
         heading = f"The random policy, by TD(0) from {settings.transitions:,} transitions"
         remark = f"Largest error {np.abs(learned - random_values).max():.3f}."
         print_grid(value_grid(process, heading, learned, random, remark), console)
-    _say_made(console, made)
+    say_made(console, made)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +151,7 @@ def testbed(argv: Sequence[str], console: Console) -> None:
             made.append(save_figure(bed.draw_testbed(played, labels, about), out / f"{name}.png"))
         pulls = {label: one.pulls for label, one in played.items()}
         made.append(save_figure(draw_regret(pulls, about), out / "regret.png"))
-    _say_made(console, made)
+    say_made(console, made)
 
 
 def _device_for(
@@ -169,8 +170,3 @@ def _device_for(
     )
     console.print(f"learning on {device} ({escape(reason)})")
     return device
-
-
-def _say_made(console: Console, paths: Sequence[Path]) -> None:
-    for path in paths:
-        console.print(f"wrote {escape(str(path))}", soft_wrap=True)
