@@ -21,13 +21,13 @@ class EnvFault(ValueError):
 
 
 class Budget:
-    """Seconds of computing, whoever else computes; seconds spent waiting count a quarter."""
+    """Seconds of computing, whoever else computes; seconds spent waiting count a twentieth."""
 
     def __init__(self, seconds: float):
         self._seconds, self._cpu, self._clock = seconds, time.process_time(), time.monotonic()
 
     def left(self) -> float:
-        spent = max(time.process_time() - self._cpu, (time.monotonic() - self._clock) / 4)
+        spent = max(time.process_time() - self._cpu, (time.monotonic() - self._clock) / 20)
         return self._seconds - spent
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ GRID_WIDTH = 1280
 """Columns of pixels that a grid has, at most."""
 LEAST_WIDTH = 320
 """Smaller pictures are enlarged to this, so that what is written below them has room."""
-GIF_WIDTH, GIF_GRID_WIDTH = 400, 640
+GIF_WIDTH, GIF_GRID_WIDTH = 360, 640
 """Columns of pixels of a GIF, whose size grows with them."""
 
 
@@ -51,6 +51,9 @@ def record(
     """
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path} ends in {path.suffix!r}; expected {' or '.join(SUFFIXES)}")
+    place = next(folder for folder in path.parents if folder.exists())
+    if not place.is_dir():
+        raise ValueError(f"cannot write {path}: {place} is no folder; choose another place with --out")
     player = Player(run, seed, checkpoint)
     numbers = player.choose(choice)
     columns = int(np.ceil(len(numbers) ** 0.5)) if grid else 1
@@ -134,13 +137,13 @@ def write_video(frames: Iterable[Frame], path: Path, fps: int, *, gif_width: int
         for frame in frames:
             frame = _even(np.ascontiguousarray(frame))
             if encoder is None:
-                path.parent.mkdir(parents=True, exist_ok=True)  # not before there is a picture to put there
+                _make_place(writing)  # not before there is a picture to put there
                 height, width = frame.shape[:2]
                 options: dict[str, Any] = {"fps": fps, "macro_block_size": 1, "ffmpeg_log_level": "error"}
                 if gif:
                     # A palette made from the frames themselves, and fewer of them, keep it small and clean.
-                    shrink = f"fps={min(fps, 15)},scale={min(width, gif_width)}:-2:flags=lanczos,split[a][b]"
-                    palette = "[a]palettegen=max_colors=96[p];[b][p]paletteuse=dither=none"
+                    shrink = f"fps={min(fps, 12)},scale={min(width, gif_width)}:-2:flags=lanczos,split[a][b]"
+                    palette = "[a]palettegen=max_colors=48[p];[b][p]paletteuse=dither=none"
                     options |= {
                         "codec": "gif",
                         "pix_fmt_out": "pal8",
@@ -159,7 +162,23 @@ def write_video(frames: Iterable[Frame], path: Path, fps: int, *, gif_width: int
     finally:
         if encoder is not None:
             encoder.close()
-        writing.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):
+            writing.unlink(missing_ok=True)
+
+
+def _make_place(path: Path) -> None:
+    """An empty file: the encoder would say in many lines that it cannot write there.
+
+    Raises:
+        ValueError: nothing can.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise ValueError(
+            f"cannot write into {path.parent}: {error.strerror}; choose another place with --out"
+        ) from None
 
 
 def _even(frame: Frame) -> Frame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import sys
@@ -33,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from train.verbs import VERBS
 
     if not argv or argv[0] in ("-h", "--help", "help"):
-        print(ABOUT + "\n".join(f"  {name:<8} {(verb.__doc__ or '').strip()}" for name, verb in VERBS.items()))
+        with contextlib.suppress(BrokenPipeError):  # a reader who has seen enough
+            print(ABOUT + "\n".join(f"  {name:<8} {(verb.__doc__ or '').strip()}" for name, verb in VERBS.items()))
         return 0 if argv else 2
     if argv[0] not in VERBS:
         near = difflib.get_close_matches(argv[0], VERBS, n=1, cutoff=0.4)

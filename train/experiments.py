@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from train import usage
-from train.outputs import say_made
+from train.outputs import say_made, writable
 from train.usage import UsageError
 
 
@@ -157,7 +157,7 @@ def testbed(argv: Sequence[str], console: Console) -> None:
 def _device_for(
     policy: tuple[str, dict[str, Any]], env_id: str, runs: int, settings: TestbedSettings, console: Console
 ) -> str:
-    """The device on which all policies learn: asked for, or faster for this one."""
+    """The device on which all policies learn, asked for, or faster for this one; once all else is known to be sound."""
     from eval.tasks import describe_task, make_envs
     from eval.testbed import build_policy
     from train.devices import choose_device
@@ -168,5 +168,6 @@ def _device_for(
     device, reason = choose_device(
         settings.device, lambda device: build_policy(policy, task, runs, settings.seed, str(device)), task, runs
     )
+    writable(Path(settings.out) / "regret.png")
     console.print(f"learning on {device} ({escape(reason)})")
     return device

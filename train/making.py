@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from eval.runs import Run
 
 
+MOST_STEPS = 10**12 - 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
     """Settings of a training run."""
@@ -57,7 +60,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         for name, low, high in (
-            ("steps", 1, 10**12),
+            ("steps", 1, MOST_STEPS + 1),
             ("seeds", 1, 100_000),
             ("envs", 1, 100_000),
             ("seed", 0, 2**63),
@@ -149,6 +152,10 @@ class ResumeSettings:
     checkpoint: int | Literal["previous"] | None = None
     """Step of the checkpoint to go on from, or `previous`: the one before the newest, where that is damaged. Those
     after it are removed. Default: the newest."""
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and not 1 <= self.steps <= MOST_STEPS:
+            raise ValueError(f"steps is {self.steps}; expected 1 to {MOST_STEPS:,}")
 
 
 def resume(argv: Sequence[str], console: Console) -> None:
