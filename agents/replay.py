@@ -19,8 +19,7 @@ from agents.base import Step, Task
 from agents.encoders import Encoder
 from agents.lazy import torch
 from agents.learning import compiled
-from agents.networks import load_params
-from agents.saved import check_shape
+from agents.saved import check_shape, check_shapes
 from agents.streams import SeedStreams, as_integers
 
 
@@ -180,7 +179,9 @@ class ReplayMemory:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        return {"cursor": self._cursor, "filled": self._filled, "ring": dict(self._ring)}
+        rows = int(self._filled.max())  # those after it are empty
+        ring = {name: tensor[:rows] for name, tensor in self._ring.items()}
+        return {"cursor": self._cursor, "filled": self._filled, "ring": ring}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name in ("cursor", "filled"):
@@ -188,7 +189,13 @@ class ReplayMemory:
         self._cursor, self._filled = np.array(state["cursor"]), np.array(state["filled"])
         if state["ring"]:
             self._claim()
-            load_params(self._ring, state["ring"])
+            shapes = {name: (None, *tensor.shape[1:]) for name, tensor in self._ring.items()}
+            check_shapes(state["ring"], shapes)
+            for name, tensor in self._ring.items():
+                saved = state["ring"][name]
+                if not self._filled.max() <= len(saved) <= self.rows:
+                    raise ValueError(f"{name} has {len(saved):,} rows in the saved state; expected {self.rows:,}")
+                tensor[: len(saved)] = saved
 
     def _claim(self) -> None:
         columns = self.seeds * self.envs

@@ -12,17 +12,20 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from scipy import ndimage
 
 from envs.track import Segments, Track
 
-LARGEST_YAML = 64 * 1024
-"""Bytes of a YAML file: a map's is a few hundred, and a hostile one should not be parsed."""
-MOST_PIXELS = 16_000_000
-"""Pixels of an image: 4,000 x 4,000, or 200 m x 200 m at the usual 0.05 m."""
+LARGEST_YAML = 16 * 1024
+"""Bytes of a YAML file: a map's is a few hundred, and each can take a thousand when it is parsed."""
+MOST_PIXELS = 2_000_000
+"""Pixels of an image: 1,400 x 1,400, or 70 m x 70 m at the usual 0.05 m. Each takes some twenty bytes here."""
+PngImagePlugin.MAX_TEXT_MEMORY = 1 << 20  # a map needs no text; by default 64 MB of it would be decompressed
 MOST_WALLS = 50_000
 """Wall segments: more is noise in the image, and would make the tables of nearby walls large."""
+BLOCKS = 32
+"""Parts of an image that are counted one after the other."""
 MOST_SPOTS = 5_000
 """Places to start from that are kept, evenly chosen."""
 
@@ -52,23 +55,19 @@ def read_map(path: str | Path) -> Track:
         raise ValueError(f"{path}: origin is {_short(origin)}; expected [x, y, yaw] in metres and radians")
     if len(origin) == 3 and origin[2] != 0:
         raise ValueError(f"{path}: origin has yaw {origin[2]:g}; only maps that are not turned (yaw 0) can be read")
-    grey = _read_image(path, keys)  # [rows, columns], 0 black to 1 white
-    occupancy = grey if negate else 1.0 - grey
-    region = _largest_region(path, occupancy < free)[::-1]  # row 0 is now the lowest
+    levels, white = _read_image(path, keys)  # [rows, columns], 0 black to `white`
+    grey = np.arange(white + 1) / white
+    region = _largest_region(path, ((grey if negate else 1.0 - grey) < free)[levels])[::-1]  # row 0 is now the lowest
+    if (count := _wall_count(region)) > MOST_WALLS:
+        raise ValueError(f"{path}: the image gives {count} walls, at most {MOST_WALLS} are possible: clean it first")
     walls = region_walls(region)
-    if len(walls) > MOST_WALLS:
-        raise ValueError(
-            f"{path}: the image gives {len(walls)} walls, at most {MOST_WALLS} are possible: clean it first"
-        )
     corner = np.array([float(origin[0]), float(origin[1])])
     circuit = keys.get("circuit", [])
     if not isinstance(circuit, list) or not all(_is_numbers(point) and len(point) == 2 for point in circuit):
         raise ValueError(f"{path}: circuit is {_short(circuit)}; expected a list of [x, y] in metres")
-    spots = np.argwhere(region)[:, ::-1].astype(np.float64) + 0.5  # [K, 2] x, y in pixels
-    # Only places with some room are worth keeping; which robot fits is for the environment to say.
-    room = np.asarray(ndimage.distance_transform_edt(region))[region]  # pixels to the nearest solid one
-    roomy = spots[room >= min(3.0, room.max())]
-    spots = roomy[np.linspace(0, len(roomy) - 1, min(len(roomy), MOST_SPOTS)).astype(int)]
+    roomy = np.flatnonzero(_roomy(region))
+    roomy = roomy[np.linspace(0, len(roomy) - 1, min(len(roomy), MOST_SPOTS)).astype(int)]
+    spots = np.column_stack(np.unravel_index(roomy, region.shape)[::-1]) + 0.5  # [K, 2] x, y in pixels
     return Track(
         name=path.stem,
         walls=walls * resolution + np.tile(corner, 2),
@@ -109,6 +108,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ValueError(f"cannot read the map {path}: {error.strerror or error}") from None
     try:
+        # An alias repeats what it stands for: a few of them can stand for more than any memory holds.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            raise ValueError("it has aliases (*NAME), which no map needs")
         keys = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: bytes, dates or numbers gone wrong
         raise ValueError(f"{path} is not a YAML file: {_short(error)}") from None
@@ -117,7 +119,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return keys
 
 
-def _read_image(path: Path, keys: dict[str, Any]) -> NDArray[np.float64]:
+def _read_image(path: Path, keys: dict[str, Any]) -> tuple[NDArray[np.integer], int]:
+    """Grey levels [rows, columns], and the level of white."""
     if not isinstance(keys["image"], str):
         raise ValueError(f"{path}: image is {_short(keys['image'])}; expected the name of a PNG or PGM file")
     file = path.parent / keys["image"]
@@ -125,11 +128,16 @@ def _read_image(path: Path, keys: dict[str, Any]) -> NDArray[np.float64]:
         with Image.open(file, formats=("PNG", "PPM")) as image:  # the header alone: pixels are decoded below
             width, height = image.size
             if width * height > MOST_PIXELS or min(width, height) < 3:
-                raise ValueError(f"{file} has {width} x {height} pixels; expected 3 x 3 to {MOST_PIXELS} in all")
+                raise ValueError(
+                    f"{file} has {width} x {height} pixels; expected 3 x 3 to {MOST_PIXELS:,} in all: "
+                    f"crop it, or scale it down and raise resolution"
+                )
             if image.mode in ("I;16", "I", "I;16B"):
-                return np.asarray(image, np.float64) / 65535.0
-            return np.asarray(image.convert("L"), np.float64) / 255.0
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+                return np.asarray(image).astype(np.uint16), 65535
+            return np.asarray(image.convert("L")), 255
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"cannot read the image {file} of the map {path}: {_short(error)}") from None
+    except (OSError, SyntaxError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else _short(error)
         raise ValueError(f"cannot read the image {file} of the map {path}: {reason}") from None
 
@@ -139,11 +147,32 @@ def _largest_region(path: Path, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
     labels, count = ndimage.label(free)  # pyright: ignore[reportGeneralTypeIssues]
     if not count:
         raise ValueError(f"{path}: the image has no free pixels; check negate and the thresholds")
-    sizes = np.bincount(labels.ravel())
+    # By rows: all at once it would take eight bytes a pixel.
+    sizes = sum(np.bincount(rows.ravel(), minlength=count + 1) for rows in np.array_split(labels, BLOCKS))
     sizes[0] = 0
     region = labels == sizes.argmax()
     if region[0].any() or region[-1].any() or region[:, 0].any() or region[:, -1].any():
         raise ValueError(f"{path}: the free space reaches the image's border, where a robot would escape: close it")
+    return region
+
+
+def _wall_count(region: NDArray[np.bool_]) -> int:
+    """How many walls `region_walls` would give: two walls end in a corner, four where corners touch, two a wall."""
+    padded = np.pad(region, 1).astype(np.int8)
+    return int(np.abs(np.diff(np.diff(padded, axis=0), axis=1)).sum(dtype=np.int64))
+
+
+def _roomy(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels three or more away from the nearest solid one or, where there are none, those that are furthest away.
+
+    Only places with some room are worth keeping; which robot fits is for the environment to say.
+    """
+    x = np.arange(-2, 3)
+    away = x**2 + x[:, None] ** 2  # squared distances; 9, 8, 5, 4, 2, 1 are those that pixels can have
+    for squared in (9, 8, 5, 4, 2):
+        found = ndimage.binary_erosion(region, away < squared)
+        if found.any():
+            return found
     return region
 
 

@@ -24,6 +24,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from agents.lazy import torch
+from eval.reading import check_cost, parse_json, read_json
 
 FORMAT = 1
 """Version of the format; a reader refuses any that it does not know."""
@@ -33,6 +34,8 @@ CHUNK_BYTES = 1 << 20
 """Tensors above twice this size are cut into chunks of about it."""
 MANIFEST_LIMIT = 64 << 20
 """Bytes above which a manifest is no manifest."""
+REPEATED = 32 << 20
+"""Bytes of chunks that may be listed again, as those of empty memories were once."""
 
 MANIFEST, STATE, CHUNKS = "manifest.json", "state.safetensors", "chunks"
 WRITING, REPLACED = ".writing", ".replaced-"
@@ -66,7 +69,9 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
         rows = max(1, len(array) * CHUNK_BYTES // array.nbytes)
         pieces[name] = []
         for start in range(0, len(array), rows):
-            data = save_tensors({"rows": np.ascontiguousarray(array[start : start + rows])})
+            # With its place, so that no two are the same; in one entry, as several come in a random order.
+            where = {"place": f"{name} {start}"}
+            data = save_tensors({"rows": np.ascontiguousarray(array[start : start + rows])}, metadata=where)
             digest = hashlib.sha256(data).hexdigest()
             path = chunks / f"{digest}.safetensors"
             if not path.exists():
@@ -82,7 +87,9 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     _write(writing / STATE, data)
     files[STATE] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     content = {"format": FORMAT, "step": step, "files": files, "chunked": pieces, "tree": tree}
-    _write(writing / MANIFEST, json.dumps({"sha256": _digest(content), "content": content}).encode())
+    manifest = json.dumps({"sha256": _digest(content), "content": content}).encode()
+    check_cost(manifest)
+    _write(writing / MANIFEST, manifest)
     _sync(writing)
     place = folder / f"{step:012d}"
     aside = folder / f"{REPLACED}{place.name}"
@@ -113,7 +120,7 @@ def load_checkpoint(path: Path, *, without: Collection[str] = ()) -> dict[str, A
     try:
         if manifest.stat().st_size > MANIFEST_LIMIT:
             raise CheckpointError(_message(manifest, f"is larger than {MANIFEST_LIMIT:,} bytes", path))
-        outer = json.loads(manifest.read_bytes().decode())  # bytes alone would be guessed to be UTF-16 too
+        outer = parse_json(manifest.read_bytes())
         content, digest = outer["content"], outer["sha256"]
         found = _digest(content)
     except CheckpointError:
@@ -143,6 +150,7 @@ def _restore(content: dict[str, Any], path: Path, without: Collection[str]) -> d
         cause = f"is of step {content['step']}, though its folder says {int(path.name)}"
         raise CheckpointError(_message(path / MANIFEST, cause, path))
     needed = {name for name in content["chunked"] if not _is_within(name, without)}
+    _check_repeats(content, needed, path)
     tensors = _read(path / STATE, content["files"][STATE], path)
     for name in needed:
         rows = []
@@ -211,10 +219,21 @@ def _decode(tree: Any, name: str, tensors: dict[str, NDArray[Any]], without: Col
     if kind == "list":
         return [_decode(item, f"{name}/{index}", tensors, without) for index, item in enumerate(inner)]
     if kind == "array":
-        return tensors[inner].copy()
+        return tensors.pop(inner).copy()  # each once, or a small file could ask for much memory
     if kind == "tensor":
-        return torch.from_numpy(tensors[inner].copy())
+        return torch.from_numpy(tensors.pop(inner).copy())
     return inner
+
+
+def _check_repeats(content: dict[str, Any], names: Collection[str], path: Path) -> None:
+    """Refuses chunks that are listed so often that they would take far more memory than the disk."""
+    listed = [digest for name in names for digest in content["chunked"][name]]
+    sizes = {digest: content["files"][f"{CHUNKS}/{digest}.safetensors"]["bytes"] for digest in set(listed)}
+    if sum(sizes[digest] for digest in listed) > 2 * sum(sizes.values()) + REPEATED:
+        raise CheckpointError(_message(path / MANIFEST, "lists the same chunks again and again", path))
+    for digest in sizes:
+        if len(digest) != 64 or not digest.isalnum():
+            raise CheckpointError(_message(path / MANIFEST, f"lists {digest[:70]!r}, which is no chunk's name", path))
 
 
 def _is_within(name: str, parts: Collection[str]) -> bool:
@@ -290,6 +309,6 @@ def _forget(folder: Path) -> None:
 
 def _chunks_of(path: Path) -> Iterator[str]:
     with contextlib.suppress(OSError, *_STRANGE):
-        for name in json.loads((path / MANIFEST).read_bytes().decode())["content"]["files"]:
+        for name in read_json(path / MANIFEST, MANIFEST_LIMIT)["content"]["files"]:
             if name.startswith(f"{CHUNKS}/"):
                 yield name.split("/")[1]

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.reading import read_rows
+
 
 def seconds_at(folder: Path, steps: NDArray[np.floating]) -> NDArray[np.float64]:
     """Seconds of training after which a run had made some steps, interpolated; pauses before a resume do not count.
@@ -20,14 +22,13 @@ def seconds_at(folder: Path, steps: NDArray[np.floating]) -> NDArray[np.float64]
     path = folder / "metrics.csv"
     known: list[tuple[float, float]] = [(0.0, 0.0)]
     try:
-        with open(path, newline="", errors="replace") as file:
-            for row in csv.DictReader(line.replace("\0", "") for line in file):
-                try:
-                    step, seconds = float(row["step"]), float(row["seconds"])
-                except (KeyError, TypeError, ValueError):
-                    continue
-                if step > known[-1][0] and seconds >= known[-1][1] and np.isfinite([step, seconds]).all():
-                    known.append((step, seconds))
+        for row in read_rows(path):
+            try:
+                step, seconds = float(row["step"]), float(row["seconds"])
+            except (KeyError, TypeError, ValueError):
+                continue
+            if step > known[-1][0] and seconds >= known[-1][1] and np.isfinite([step, seconds]).all():
+                known.append((step, seconds))
     except (OSError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read ({error}); draw against steps: --x steps") from None
     if len(known) == 1:

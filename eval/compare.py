@@ -7,8 +7,8 @@ means, performance profiles and the probability of improvement.
 from __future__ import annotations
 
 import csv
-import json
-from collections import Counter
+from array import array
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from eval.episodes import parse_pairs
 from eval.plots import COLOURS, LINES, tidy
+from eval.reading import read_json, read_rows
 from eval.runs import Run
 from eval.stats import improvement_probability, seed_interval
 from eval.tables import Grid
@@ -28,6 +29,8 @@ from eval.tables import Grid
 TRAINING_EPISODES = 200
 """Episodes of a seed at the beginning and at the end of training that are counted; a third of them where there are less
 than three times as many."""
+REPORT_LIMIT = 16 << 20
+"""Bytes above which a report is none."""
 PAIRS_SHOWN = 12
 PROFILE_POINTS = 101
 NUMBER = (int, float)
@@ -78,12 +81,13 @@ def read_contestant(run: Run) -> Contestant:
     """
     folder = run.eval_folder
     try:
-        report = json.loads((folder / "report.json").read_text())
-        seeds: dict[int, list[float]] = {}
-        with open(folder / "episodes.csv", newline="") as file:
-            for row in csv.DictReader(file):
-                if row["mode"] == "greedy":
-                    seeds.setdefault(int(row["seed"]), []).append(float(row["return"]))
+        report = read_json(folder / "report.json", REPORT_LIMIT)
+        seeds: dict[int, array[float]] = {}
+        for row in read_rows(folder / "episodes.csv"):
+            if row["mode"] == "greedy":
+                if int(row["seed"]) not in range(run.config.seeds):
+                    raise ValueError(f"seed {row['seed'][:20]} of a run of {run.config.seeds} seeds")
+                seeds.setdefault(int(row["seed"]), array("d")).append(float(row["return"]))
         if not seeds or not np.isfinite(np.concatenate(list(map(np.array, seeds.values())))).all():
             raise ValueError("no greedy returns, or some that are no numbers")
         _check_form(report, REPORT, "report.json")
@@ -123,27 +127,35 @@ def comparison_grids(contestants: Sequence[Contestant]) -> list[Grid]:
         greedy = contestant.report["modes"]["greedy"]["pooled"]
         pairs = [(pair["action"], pair["reward"], pair["count"]) for pair in greedy["action_reward_counts"]]
         grids.append(_pairs(f"{contestant.name}: [action, reward], greedy", pairs))
-        for title, counts in training_pairs(contestant.training):
+        for title, counts in training_pairs(contestant.training, len(contestant.returns)):
             grids.append(_pairs(f"{contestant.name}: [action, reward], {title}", counts))
     grids += _proportions(contestants)
     return grids
 
 
-def training_pairs(path: Path) -> list[tuple[str, list[tuple[str, float, int]]]]:
+def training_pairs(path: Path, seeds: int) -> list[tuple[str, list[tuple[str, float, int]]]]:
     """[action, reward] counts of the first and the last episodes of training; empty for a run that did not learn."""
-    seeds: dict[str, list[str]] = {}
+    first: list[list[str]] = [[] for _ in range(seeds)]
+    last: list[deque[str]] = [deque(maxlen=TRAINING_EPISODES) for _ in range(seeds)]
+    played = Counter[int]()
+    known = {str(seed): seed for seed in range(seeds)}
     try:
-        with open(path, newline="", errors="replace") as file:
-            for row in csv.DictReader(line.replace("\0", "") for line in file):
-                seeds.setdefault(row.get("seed") or "", []).append(row.get("action_rewards") or "")
+        for row in read_rows(path):
+            seed = known.get(row.get("seed") or "")
+            if seed is None:
+                continue
+            played[seed] += 1
+            last[seed].append(row.get("action_rewards") or "")
+            if len(first[seed]) < TRAINING_EPISODES:
+                first[seed].append(last[seed][-1])
     except (OSError, csv.Error):
         return []
-    count = min(TRAINING_EPISODES, min((len(rows) for rows in seeds.values()), default=0) // 3)
+    count = min(TRAINING_EPISODES, min(played[seed] for seed in range(seeds)) // 3)
     found = []
-    for title, cut in (("first", slice(None, count)), ("last", slice(-count, None))):
+    for title, texts in (("first", [rows[:count] for rows in first]), ("last", [list(rows)[-count:] for rows in last])):
         counts: Counter[tuple[str, float]] = Counter()
-        for rows in seeds.values():
-            for text in rows[cut] if count else ():
+        for rows in texts if count else ():
+            for text in rows:
                 counts.update(parse_pairs(text))
         if counts:
             pairs = [(action, reward, times) for (action, reward), times in counts.most_common()]

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from eval.plots import COLOURS, LINES, MARKERS, tidy
+from eval.reading import read_rows
 
 Row = dict[str, Any]
 VERDICTS = {"descending": "v", "uphill": "^", "too large a step": "X", "saddle": "s"}
@@ -151,10 +152,9 @@ def _read(path: Path, texts: Sequence[str], counts: Sequence[str]) -> list[Row]:
         return []
     rows = []
     try:
-        with open(path, newline="", errors="replace") as file:
-            for raw in csv.DictReader(line.replace("\0", "") for line in file):
-                if (row := _row(raw, texts, counts)) is not None:
-                    rows.append(row)
+        for raw in read_rows(path):
+            if (row := _row(raw, texts, counts)) is not None:
+                rows.append(row)
     except (OSError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read ({error}); was it edited?") from None
     return rows

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import warnings
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from eval.reading import read_rows
 from eval.stats import seed_band
+
+# It looks at the clock, and a line on stderr would come of it wherever somebody else computes.
+warnings.filterwarnings("ignore", "Creating legend with loc")
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a600", "#555555")
 """Okabe and Ito's palette: told apart with any colour vision; lines and hatches differ beside it."""
@@ -57,16 +63,17 @@ def read_episodes(folder: Path, name: str, env: str, seeds: int) -> EpisodeRows:
     """
     path = folder / "episodes.csv"
     try:
-        with open(path, newline="", errors="replace") as file:
-            reader = csv.DictReader(line.replace("\0", "") for line in file)
-            fields = reader.fieldnames or []
-            actions = [field for field in fields if field.startswith("action:")]
-            rows = [row for raw in reader if (row := _row(raw, actions, seeds)) is not None]
+        actions: list[str] = []
+        rows = array("d")  # a list of lists would take ten times the memory
+        for number, raw in enumerate(read_rows(path)):
+            if not number:
+                actions = [field for field in raw if isinstance(field, str) and field.startswith("action:")]
+            rows.extend(_row(raw, actions, seeds) or ())
     except (OSError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read ({error}); is {folder} a run that trained?") from None
     if not rows:
         raise ValueError(f"{path} holds no finished episode; the run was too short to draw")
-    columns = np.array(rows, float)
+    columns = np.frombuffer(rows).reshape(-1, 4 + len(actions))
     return EpisodeRows(
         name=name,
         env=env,
@@ -231,7 +238,12 @@ def draw_push_directions(episodes: Sequence[tuple[float, bool]]) -> Figure:
     shares = np.bincount(sector, weights=success, minlength=sectors) / np.maximum(counts, 1)
     figure, axes = plt.subplots(figsize=(4.8, 4.8), subplot_kw={"projection": "polar"}, layout="constrained")
     width = 2 * np.pi / sectors
-    axes.bar((np.arange(sectors) + 0.5) * width, shares, width=width * 0.94, color=COLOURS[0])
+    middles = (np.arange(sectors) + 0.5) * width
+    axes.bar(middles, shares, width=width * 0.94, color=COLOURS[0])
+    unknown = middles[counts == 0]
+    if len(unknown):  # or they would look like sectors in which all failed
+        axes.bar(unknown, 1, width=width * 0.94, facecolor="none", edgecolor="#999999", hatch="..", linewidth=0)
+        axes.set_xlabel("dotted: no push came from there")
     axes.set_ylim(0, 1)
     axes.set_yticks([0.25, 0.5, 0.75, 1.0], ["", "50%", "", "100%"], fontsize=7)
     axes.set_title("Success by direction of the push, greedy, all seeds", fontsize=10)

@@ -23,10 +23,13 @@ from pathlib import Path
 from typing import Any, Literal, get_origin, get_type_hints
 
 from eval.checkpoint import list_checkpoints, newest_checkpoint
+from eval.reading import TooLargeError, read_json
 
 SCHEMA = 1
 RUNS = Path("runs")
 CONFIG = "config.json"
+CONFIG_LIMIT = 256 << 10
+"""Bytes above which a config is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +117,8 @@ def create_run(config: RunConfig, folder: Path | None) -> Run:
     if folder is None:
         env = config.env.split(":")[-1].split("/")[-1]
         folder = RUNS / f"{env}-{config.agent}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if folder.name in ("", ".."):
+        raise ValueError(f"run is {str(folder)!r}; expected the name of a new folder")
     taken, place = 1, folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -153,12 +158,13 @@ def find_run(name: str) -> Run:
     """
     folder = _latest() if name == "latest" else Path(name)
     path = folder / CONFIG
+    _check_links(folder)
     if not path.is_file():
         near = sorted(p.parent.name for p in RUNS.glob(f"*/{CONFIG}"))[-3:]
         hint = f"; the newest here: {', '.join(f'{RUNS}/{n}' for n in near)}" if near else "; `cartbot train` makes one"
         raise ValueError(f"no run in {folder} (there is no {CONFIG}){hint}")
     try:
-        record = json.loads(path.read_text())
+        record = read_json(path, CONFIG_LIMIT)
         schema = record.pop("schema")
         if schema != SCHEMA:
             raise ValueError(f"{path} has schema {schema}; this version reads {SCHEMA}: use the one that wrote it")
@@ -169,10 +175,29 @@ def find_run(name: str) -> Run:
         if not isinstance(extra.get("versions", {}), dict):
             raise TypeError(f"versions is {extra['versions']!r}")
         return Run(folder, config, extra)
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError, RecursionError) as error:
+    except (
+        TooLargeError,
+        json.JSONDecodeError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        UnicodeDecodeError,
+        RecursionError,
+    ) as error:
         raise ValueError(
             f"damaged run: {path} is not a run's config ({type(error).__name__}: {error}); train it again"
         ) from None
+
+
+def _check_links(folder: Path) -> None:
+    """Raises ValueError where something in a run's folder is a link: what is written there could land anywhere."""
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if os.path.islink(os.path.join(place, name)):
+                raise ValueError(
+                    f"damaged run: {os.path.join(place, name)} is a symbolic link; "
+                    f"put what it points at in its place (the run's folder itself may be a link)"
+                )
 
 
 def _check_kinds(config: RunConfig) -> None:

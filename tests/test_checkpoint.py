@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from eval.checkpoint import (
     newest_checkpoint,
     save_checkpoint,
 )
+from train.__main__ import main
 
 ROWS = 3 * CHUNK_BYTES // 8
 """Rows of 8 bytes that are cut into three chunks."""
@@ -407,3 +409,35 @@ def test_a_checkpoint_in_the_place_of_another_is_refused(tmp_path: Path):
     place.rename(tmp_path / f"{30:012d}")
     with pytest.raises(CheckpointError, match=r"manifest\.json is of step 20, though .* 30.*--checkpoint 10"):
         load_checkpoint(newest_checkpoint(tmp_path))
+
+
+def test_a_run_that_an_earlier_version_wrote_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Its chunks do not name their place, and it lists episodes one by one; the format is the same."""
+    run = tmp_path / "run"
+    shutil.copytree(Path(__file__).parent / "fixtures" / "format-1", run)
+    old = load_checkpoint(newest_checkpoint(run / "checkpoints"))
+    assert isinstance(old["recent"], list) and old["step"] == 40
+    assert main(["resume", str(run), "--steps", "60"]) == 0, capsys.readouterr().err
+    new = load_checkpoint(newest_checkpoint(run / "checkpoints"))
+    assert isinstance(new["recent"], dict) and new["step"] == 60
+    # 20 more steps of each of 2 seeds: one that counts visits has not forgotten the 40 before.
+    assert new["agent"]["visits"].sum() - old["agent"]["visits"].sum() == 2 * 20
+
+
+def test_chunks_that_are_listed_again_and_again_are_refused(tmp_path: Path):
+    place = save_checkpoint(tmp_path, 20, state())
+
+    def repeated(content: dict[str, Any]) -> dict[str, Any]:
+        content["chunked"]["agent/memory/ring"] *= 20  # of 3 MiB, 60
+        return content
+
+    rewrite(place, repeated)
+    with pytest.raises(CheckpointError, match="lists the same chunks again and again"):
+        load_checkpoint(place)
+
+
+def test_a_tensor_that_is_referred_to_twice_is_refused(tmp_path: Path):
+    place = save_checkpoint(tmp_path, 20, {"a": np.ones(3), "b": np.ones(3)})
+    rewrite(place, lambda content: {**content, "tree": {"dict": {"a": {"array": "a"}, "b": {"array": "a"}}}})
+    with pytest.raises(CheckpointError, match="is not a manifest of this format"):
+        load_checkpoint(place)

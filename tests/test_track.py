@@ -165,8 +165,9 @@ OPEN = np.full((30, 40), 255, np.uint8)
         (None, {"circuit": "[[0, 3], 5]"}, "circuit is"),
         (None, {"circuit": "[[0, 3], [2, 3], [9, 9]]"}, "not enclosed|runs into"),
         (None, {"x": "!!python/object/apply:os.system ['true']"}, "not a YAML file"),
-        (None, {"x": "[" * 20_000}, "not a YAML file"),
-        (None, {"x": "1" * 70_000}, "at most 65536"),
+        (None, {"x": "[" * 10_000}, "not a YAML file"),
+        (None, {"origin": "&a [0, 0, 0]", "x": "*a"}, r"it has aliases"),
+        (None, {"x": "1" * 70_000}, "at most 16384"),
         (None, {"x": "1" * 6000}, "not a YAML file"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -82,6 +83,7 @@ class TrainingLog:
         """TensorBoard's writer, which makes a file as soon as it is there."""
         from torch.utils.tensorboard.writer import SummaryWriter  # a second of imports that only training needs
 
+        threading.excepthook = _raised_again
         return SummaryWriter(str(self._folder / "tensorboard"))
 
     def episode(self, episode: Episode) -> None:
@@ -145,6 +147,12 @@ class TrainingLog:
         self.episodes.close()
         if "board" in self.__dict__:
             self.board.close()
+
+
+def _raised_again(args: threading.ExceptHookArgs) -> None:
+    """Says nothing of what ends TensorBoard's thread: the next who writes to it is told, and tells."""
+    if type(args.thread).__name__ != "_AsyncWriterThread":
+        threading.__excepthook__(args)
 
 
 def _cell(value: Any) -> Any:

@@ -6,11 +6,13 @@ import dataclasses
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from agents.base import Agent
@@ -200,7 +202,7 @@ class _Session:
                 "recorder": self.recorder.state_dict(),
                 "log": self.log.state_dict(),
                 "diagnostics": self.diagnostics.state_dict() if self.diagnostics else {},
-                "recent": [[_brief(episode) for episode in seed] for seed in self._recent],
+                "recent": _briefs([episode for seed in self._recent for episode in seed]),
                 "step": self.step,
                 "seconds": self._seconds,
             },
@@ -220,7 +222,9 @@ class _Session:
             self.recorder.load_state_dict(state["recorder"])
             if self.diagnostics:
                 self.diagnostics.load_state_dict(state["diagnostics"])
-            self._recent = [[_from_brief(brief) for brief in seed] for seed in state["recent"]]
+            self._recent = [[] for _ in self._recent]
+            for episode in _from_briefs(state["recent"]):
+                self._recent[episode.seed].append(episode)
             self.step, self._seconds = int(state["step"]), float(state["seconds"])
         except (LookupError, TypeError, AttributeError, RuntimeError, ValueError) as error:
             raise CheckpointError(self.run.misfit(path, error)) from None
@@ -234,21 +238,28 @@ class _Session:
         self._recent = [[] for _ in self._recent]
 
 
-def _brief(episode: Episode) -> dict[str, Any]:
-    """What the next row of figures needs of an episode that ended since the last."""
-    return {
-        "seed": episode.seed,
-        "length": episode.length,
-        "total_reward": episode.total_reward,
-        "action_counts": list(episode.action_counts),
-    }
+BRIEF = ("seed", "length", "total_reward", "action_counts")
+"""What the next row of figures needs of an episode that ended since the last."""
 
 
-def _from_brief(brief: dict[str, Any]) -> Episode:
-    return Episode(
-        **{**brief, "action_counts": tuple(brief["action_counts"])},
-        number=0,
-        end_step=0,
-        discounted_return=0.0,
-        terminated=True,
-    )
+def _briefs(episodes: Sequence[Episode]) -> dict[str, NDArray[Any]]:
+    """Episodes in brief, as arrays: there can be many."""
+    return {name: np.array([getattr(episode, name) for episode in episodes]) for name in BRIEF}
+
+
+def _from_briefs(briefs: dict[str, NDArray[Any]] | list[list[dict[str, Any]]]) -> Iterator[Episode]:
+    if isinstance(briefs, list):  # as they were once written
+        found = [tuple(brief[name] for name in BRIEF) for seed in briefs for brief in seed]
+    else:
+        found = zip(*(briefs[name].tolist() for name in BRIEF), strict=True)
+    for seed, length, total_reward, counts in found:
+        yield Episode(
+            seed=seed,
+            length=length,
+            total_reward=total_reward,
+            action_counts=tuple(counts),
+            number=0,
+            end_step=0,
+            discounted_return=0.0,
+            terminated=True,
+        )

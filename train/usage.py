@@ -18,6 +18,8 @@ else:
     import tomli as tomllib
 
 T = TypeVar("T")
+TOML_LIMIT = 64 << 10
+"""Bytes above which a file holds no settings: parsed, each can take hundreds."""
 
 
 class UsageError(ValueError):
@@ -48,7 +50,10 @@ def from_toml(path: str, sections: Sequence[type[Any]]) -> list[dict[str, Any]]:
     """
     try:
         with open(path, "rb") as file:
-            values = tomllib.load(file)
+            data = file.read(TOML_LIMIT + 1)
+        if len(data) > TOML_LIMIT:
+            raise UsageError(f"--config {path} has more than {TOML_LIMIT:,} bytes; expected settings, a few lines")
+        values = tomllib.loads(data.decode())
     except OSError as error:
         raise UsageError(f"--config {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -117,7 +122,7 @@ def _one_line(event: tyro_errors.ParseErrorEvent, flags: Sequence[str], prog: st
         return f"unexpected {event.tokens[0]!r}; see {prog} --help"
     if isinstance(event, tyro_errors.InstantiationFailure):
         flag = "" if event.argument is None else f"{'/'.join(event.argument.lowered.name_or_flags)}: "
-        return flag + " ".join(event.message.split())
+        return flag + " ".join(event.message.partition(". Got errors")[0].split())
     if isinstance(event, tyro_errors.InvalidChoice):
         flag = event.argument.lowered.name_or_flags[0]
         return f"{flag} is {event.value!r}; {nearest(event.value, event.choices)}"

@@ -34,12 +34,11 @@ def rows(count: int = 10_000) -> Iterator[Row]:
         make_checkpoints(Path(folder, "whole"))
         found = [wrong(Path(folder), index) for index in range(count)]
     faults = [fault for fault, _ in found if fault]
-    yield Row(
-        figure="damaged checkpoints that load with a value changed, crash, hang or run code",
-        ours=f"{len(faults)} of {count:,}",
-        wanted="0",
-        met=not faults,
-        failures=tuple(faults),
+    yield Row.none_of(
+        "damaged checkpoints that load with a value changed, crash, hang or run code",
+        faults,
+        count,
+        others="load silently: safetensors 6,611, torch.load 5,738",
     )
     told = [message for _, message in found if message]
     poor = [message for message in told if not is_helpful(message)]
@@ -48,6 +47,7 @@ def rows(count: int = 10_000) -> Iterator[Row]:
         ours=f"{len(told) - len(poor):,} of {len(told):,}",
         wanted="all",
         met=bool(told) and not poor,
+        others="SB3 0 of 3",
         failures=tuple(poor),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -12,6 +13,18 @@ class Row:
     wanted: str
     met: bool
     others: str = ""
-    """Measured in the same run."""
+    """The same done to others: in the same run where their number is computed, else as it was found once."""
     failures: tuple[str, ...] = ()
     """What went wrong, a line each."""
+
+    @classmethod
+    def none_of(cls, figure: str, failures: Sequence[str], count: int, *, least: int = 1, others: str = "") -> Row:
+        """What must never happen, in `count` trials, of which there must be `least`."""
+        return cls(
+            figure=figure,
+            ours=f"{len(failures):,} of {count:,}",
+            wanted="0",
+            met=not failures and count >= least,
+            others=others,
+            failures=tuple(failures),
+        )
