@@ -8,14 +8,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.patches import Rectangle
 
 from envs.track import track1
 from eval import paths
 from eval.map_charts import draw_value_map
 from eval.page import STYLE, Chart, svg_of
-from eval.plots import read_episodes
+from eval.plots import draw_push_directions, read_episodes
 from train.__main__ import main
 
 COMMON = "--seeds 2 --workers 0 --device cpu"
@@ -169,3 +171,21 @@ def test_training_shares_say_when_a_policy_locked_in(tmp_path: Path):
     assert told["steps"] == list(range(20, 401, 20))
     assert told["pooled"]["action_proportions"] == [[0.5, 0.5]] * 10 + [[0.0, 1.0]] * 10
     assert told["warnings"] == ["seed 0: collapsed: now lately; so it has been since about step 200"]
+
+
+def test_a_collapse_is_told_at_the_top_of_the_page(tmp_path: Path):
+    line = f"train idle --env CartPole3D-v0 --env-args world=batched --steps 40 {COMMON} --run {tmp_path / 'r'}"
+    assert main(shlex.split(line)) == 0
+    assert main(shlex.split(f"eval {tmp_path / 'r'} --episodes 2 --env-args world=batched")) == 0
+    text = (tmp_path / "r" / "eval" / "report.html").read_text()
+    top = text.partition("</header>")[0]
+    assert "Warning" in top and "greedy, all seeds: collapsed onto &#39;stop&#39;: 100.0% of all actions" in top
+
+
+def test_a_push_that_never_came_is_no_failure():
+    """Of 24 sectors one has a success, one a failure and 22 nothing: these are dotted, and the failure is blank."""
+    figure = draw_push_directions([(0.1, True), (1.0, False)])
+    bars = [bar for bar in figure.axes[0].patches if isinstance(bar, Rectangle)]
+    assert sum(bar.get_hatch() == ".." for bar in bars) == 22
+    assert sum(bar.get_height() == 1 and not bar.get_hatch() for bar in bars) == 1
+    plt.close(figure)
