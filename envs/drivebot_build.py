@@ -14,8 +14,10 @@ from envs.track import Segments, Track, distance_to_segments
 CELL = 0.25
 """Side of the squares for which nearby walls are listed, m; larger on maps that would need too many."""
 MOST_CELLS = 20_000
-MOST_LISTED = 20_000_000
-"""Entries that lists of nearby walls may have in all: 80 MB."""
+MOST_LISTED = 4_000_000
+"""Entries that lists of nearby walls may have in all: 16 MB."""
+AT_ONCE = 100_000
+"""Distances between cells and walls that are looked at together, in a few MB."""
 SECTORS = 16
 """Headings that are told apart in lists of audible walls, where the map is small enough."""
 MOST_NARROWED = 4_000_000
@@ -148,17 +150,17 @@ def _lists(
 
     Lists are filled up with the number of the one far away, which ends each.
     """
-    listed: list[NDArray[np.intp]] = []
-    for chunk in np.array_split(centres, max(1, len(centres) * max(1, len(segments)) // 1_000_000)):
+    listed: list[NDArray[np.int32]] = []
+    for chunk in np.array_split(centres, max(1, len(centres) * max(1, len(segments)) // AT_ONCE)):
         if not len(segments):
-            listed += [np.zeros(0, np.intp)] * len(chunk)
+            listed += [np.zeros(0, np.int32)] * len(chunk)
             continue
         distance = distance_to_segments(chunk, segments)
         limit = distance.min(1, keepdims=True) + slack if reach is None else reach
         # Nearest first, so that the compiled loop finds what is near early and skips the rest.
         order = np.argsort(distance, axis=1, kind="stable")
         within = np.take_along_axis(distance <= limit, order, 1)
-        listed += [numbers[kept] for numbers, kept in zip(order, within, strict=True)]
+        listed += [numbers[kept].astype(np.int32) for numbers, kept in zip(order, within, strict=True)]
     longest = max(map(len, listed)) + 1
     if longest * len(centres) > MOST_LISTED:
         raise ValueError(
@@ -200,6 +202,31 @@ def narrowed(
     Returns:
         [cells x sectors, S, K], filled up with the last wall.
     """
+    chunks = max(1, lists.size * sectors // AT_ONCE)
+    parts = [
+        _narrowed_together(walls, some, places, half_diagonal, sonars, half_cone, sectors, hearing)
+        for some, places in zip(np.array_split(lists, chunks), np.array_split(centres, chunks), strict=True)
+    ]
+    found = np.full(
+        (len(lists) * sectors, len(sonars), max(part.shape[-1] for part in parts)), len(walls) - 1, np.int32
+    )
+    for part, rows in zip(parts, np.array_split(np.arange(len(lists)), chunks), strict=True):
+        if len(rows):
+            found[rows[0] * sectors : (rows[-1] + 1) * sectors, :, : part.shape[-1]] = part
+    return found
+
+
+def _narrowed_together(
+    walls: NDArray[np.float64],
+    lists: NDArray[np.int32],
+    centres: NDArray[np.float64],
+    half_diagonal: float,
+    sonars: NDArray[np.float64],
+    half_cone: float,
+    sectors: int,
+    hearing: float,
+) -> NDArray[np.int32]:
+    """`narrowed` of some cells, in one piece: it takes a few hundred bytes an entry."""
     slack = 1.001 * math.pi / sectors  # headings differ by this from the sector's middle
     middle = -math.pi + (np.arange(sectors) + 0.5) * (2 * math.pi / sectors)
     ax, ay, ex, ey, _, nx, ny = (walls[lists][:, None, :, column] for column in range(7))  # [cells, 1, K]
