@@ -67,7 +67,9 @@ def read_map(path: str | Path) -> Track:
         raise ValueError(f"{path}: circuit is {_short(circuit)}; expected a list of [x, y] in metres")
     roomy = np.flatnonzero(_roomy(region))
     roomy = roomy[np.linspace(0, len(roomy) - 1, min(len(roomy), MOST_SPOTS)).astype(int)]
-    spots = np.column_stack(np.unravel_index(roomy, region.shape)[::-1]) + 0.5  # [K, 2] x, y in pixels
+    spots: NDArray[np.float64] = (
+        np.column_stack(np.unravel_index(roomy, region.shape)[::-1]) + 0.5
+    )  # [K, 2] x, y in pixels
     return Track(
         name=path.stem,
         walls=walls * resolution + np.tile(corner, 2),
@@ -148,7 +150,7 @@ def _largest_region(path: Path, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
     if not count:
         raise ValueError(f"{path}: the image has no free pixels; check negate and the thresholds")
     # By rows: all at once it would take eight bytes a pixel.
-    sizes = sum(np.bincount(rows.ravel(), minlength=count + 1) for rows in np.array_split(labels, BLOCKS))
+    sizes = np.sum([np.bincount(rows.ravel(), minlength=count + 1) for rows in np.array_split(labels, BLOCKS)], 0)
     sizes[0] = 0
     region = labels == sizes.argmax()
     if region[0].any() or region[-1].any() or region[:, 0].any() or region[:, -1].any():
@@ -172,7 +174,7 @@ def _roomy(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
     for squared in (9, 8, 5, 4, 2):
         found = ndimage.binary_erosion(region, away < squared)
         if found.any():
-            return found
+            return np.asarray(found, bool)
     return region
 
 

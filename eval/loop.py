@@ -12,7 +12,7 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from agents.base import Agent, Step
-from agents.finite import SEEN, FiniteWatch, NonFiniteError, check_finite
+from agents.finite import SEEN, FiniteWatch, NonFiniteError, Watched, check_finite
 from agents.lazy import torch
 
 EVALUATION_SEED = 10_000_000
@@ -138,7 +138,7 @@ class Interaction:
             obs, first, running = self._obs, self._first, self._running
             reset_info = dict(self._reset_info)
             self.watch.lap("other")
-            seen = {SEEN: {"obs": self._by_seed(obs)}} if isinstance(obs, torch.Tensor) else {}
+            seen: Watched = {SEEN: {"obs": self._by_seed(obs)}} if isinstance(obs, torch.Tensor) else {}  # pyright: ignore[reportAssignmentType]
             self._finite.ask({**self.agent.watched(), **seen})
             try:
                 action = self.agent.act(self._by_seed(obs), self._by_seed(first), explore=self.explore)

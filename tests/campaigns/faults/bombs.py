@@ -178,7 +178,7 @@ def _text_chunks() -> bytes:
     return chunk * 60
 
 
-def _text(place: str, text: str) -> Callable[[Path], None]:
+def _text(place: str, text: str) -> Callable[[Path], object]:
     return lambda _: Path(place).write_text(text) and None
 
 
