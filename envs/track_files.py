@@ -67,9 +67,8 @@ def read_map(path: str | Path) -> Track:
         raise ValueError(f"{path}: circuit is {_short(circuit)}; expected a list of [x, y] in metres")
     roomy = np.flatnonzero(_roomy(region))
     roomy = roomy[np.linspace(0, len(roomy) - 1, min(len(roomy), MOST_SPOTS)).astype(int)]
-    spots: NDArray[np.float64] = (
-        np.column_stack(np.unravel_index(roomy, region.shape)[::-1]) + 0.5
-    )  # [K, 2] x, y in pixels
+    places = np.unravel_index(roomy, region.shape)[::-1]  # x, y in pixels
+    spots = np.column_stack(places).astype(np.float64) + 0.5  # [K, 2]
     return Track(
         name=path.stem,
         walls=walls * resolution + np.tile(corner, 2),
