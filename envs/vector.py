@@ -114,8 +114,9 @@ class _Columns:
         return action.copy() if action.shape else action.item()
 
 
-START_TIMEOUT = 60.0
-"""Seconds that worker processes have at least to start: they import what their environments need."""
+START_TIMEOUT = 180.0
+"""Seconds that worker processes have at least to start: they import what their environments need, which takes a while
+on a machine that has much else to do."""
 
 
 class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
@@ -313,7 +314,10 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
             while waiting:
                 ready = wait(list(waiting), timeout=max(0.0, deadline - time.monotonic()))
                 if not ready:
-                    raise WorkerError(f"a worker process has not answered for {timeout:g} s")
+                    raise WorkerError(
+                        f"a worker process has not answered for {timeout:g} s: its environment hangs, or the machine is "
+                        "overloaded; workers=0 needs no process"
+                    )
                 for connection in ready:
                     merged.update(waiting.pop(connection).receive())  # pyright: ignore[reportArgumentType, reportCallIssue]
         except WorkerError:

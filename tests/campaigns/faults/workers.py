@@ -23,7 +23,7 @@ SPARE = 30.0
 LAST_WORDS = {
     "raise": r"KeyError: 'no such gear'$",
     "die": r"a worker process died with exit code -9$",
-    "hang": r"a worker process has not answered for 60 s$",
+    "hang": r"a worker process has not answered for 60 s: ",
 }
 
 
