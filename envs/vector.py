@@ -315,8 +315,8 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
                 ready = wait(list(waiting), timeout=max(0.0, deadline - time.monotonic()))
                 if not ready:
                     raise WorkerError(
-                        f"a worker process has not answered for {timeout:g} s: its environment hangs, or the machine is "
-                        "overloaded; workers=0 needs no process"
+                        f"a worker process has not answered for {timeout:g} s: its environment hangs, or the machine "
+                        "is overloaded; workers=0 needs no process"
                     )
                 for connection in ready:
                     merged.update(waiting.pop(connection).receive())  # pyright: ignore[reportArgumentType, reportCallIssue]
