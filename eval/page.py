@@ -203,9 +203,12 @@ def _levels(figure: Figure, report: dict[str, Any]) -> None:
 
 
 def _videos(run: Run) -> Iterator[tuple[Path, str, str]]:
-    """Name, media type and data of the run's newest video, in its folder or where they are recorded, if it is small."""
+    """Name, media type and data of the run's newest video, in its folder or where they are recorded, if it is small.
+
+    One that is still being written, or never was to its end, has a hidden name.
+    """
     name = run.folder.resolve().name
-    found = [*(run.folder / "videos").glob("*"), *(Path("videos") / f"{name}{suffix}" for suffix in (".mp4", ".gif"))]
+    found = [*(run.folder / "videos").glob("[!.]*"), *(Path("videos") / f"{name}{suffix}" for suffix in (".mp4", ".gif"))]
     found = [path for path in found if path.suffix.lower() in (".mp4", ".gif") and path.is_file()]
     for path in sorted(found, key=lambda path: path.stat().st_mtime)[-1:]:
         if path.stat().st_size <= VIDEO_LIMIT:

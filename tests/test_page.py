@@ -86,6 +86,7 @@ def evaluated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     assert main(shlex.split(f"train {RUNS[request.param][0]} --run {folder}")) == 0
     (folder / "videos").mkdir()
     (folder / "videos" / "best.gif").write_bytes(b"GIF89a")
+    (folder / "videos" / ".best.writing.gif").write_bytes(b"GIF89a half of it")
     assert main(shlex.split(f"eval {folder} --episodes 4 --workers 0")) == 0
     return request.param, folder
 
