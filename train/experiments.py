@@ -124,12 +124,14 @@ class TestbedSettings:
 def testbed(argv: Sequence[str], console: Console) -> None:
     """Play the 10-armed testbed of Sutton and Barto: its two figures, a table; or how regret grows, with --regret."""
     settings = usage.parse(TestbedSettings, argv, prog="cartbot testbed", description=testbed.__doc__ or "")
+    out = Path(settings.out)
+    if out.is_file():  # before what takes longer to import
+        raise usage.UsageError(f"--out {out}: File exists; choose another place")
     from eval import testbed as bed
     from eval.plots import save_figure
     from eval.pull_plots import draw_optimal, draw_regret
     from eval.tables import print_grid
 
-    out = Path(settings.out)
     made = []
     if settings.regret:
         runs, steps = settings.regret_runs, settings.regret_steps
