@@ -202,31 +202,16 @@ def narrowed(
     Returns:
         [cells x sectors, S, K], filled up with the last wall.
     """
-    chunks = max(1, lists.size * sectors // AT_ONCE)
-    parts = [
-        _narrowed_together(walls, some, places, half_diagonal, sonars, half_cone, sectors, hearing)
-        for some, places in zip(np.array_split(lists, chunks), np.array_split(centres, chunks), strict=True)
-    ]
-    found = np.full(
-        (len(lists) * sectors, len(sonars), max(part.shape[-1] for part in parts)), len(walls) - 1, np.int32
-    )
-    for part, rows in zip(parts, np.array_split(np.arange(len(lists)), chunks), strict=True):
-        if len(rows):
-            found[rows[0] * sectors : (rows[-1] + 1) * sectors, :, : part.shape[-1]] = part
-    return found
-
-
-def _narrowed_together(
-    walls: NDArray[np.float64],
-    lists: NDArray[np.int32],
-    centres: NDArray[np.float64],
-    half_diagonal: float,
-    sonars: NDArray[np.float64],
-    half_cone: float,
-    sectors: int,
-    hearing: float,
-) -> NDArray[np.int32]:
-    """`narrowed` of some cells, in one piece: it takes a few hundred bytes an entry."""
+    pieces = min(len(lists), lists.size * sectors // AT_ONCE)
+    if pieces > 1:  # all at once it would take a few hundred bytes an entry
+        parts = [
+            narrowed(walls, some, places, half_diagonal, sonars, half_cone, sectors, hearing)
+            for some, places in zip(np.array_split(lists, pieces), np.array_split(centres, pieces), strict=True)
+        ]
+        longest = max(part.shape[-1] for part in parts)
+        missing = [((0, 0), (0, 0), (0, longest - part.shape[-1])) for part in parts]
+        filled = [np.pad(part, by, constant_values=len(walls) - 1) for part, by in zip(parts, missing, strict=True)]
+        return np.concatenate(filled)
     slack = 1.001 * math.pi / sectors  # headings differ by this from the sector's middle
     middle = -math.pi + (np.arange(sectors) + 0.5) * (2 * math.pi / sectors)
     ax, ay, ex, ey, _, nx, ny = (walls[lists][:, None, :, column] for column in range(7))  # [cells, 1, K]

@@ -208,7 +208,8 @@ def _videos(run: Run) -> Iterator[tuple[Path, str, str]]:
     One that is still being written, or never was to its end, has a hidden name.
     """
     name = run.folder.resolve().name
-    found = [*(run.folder / "videos").glob("[!.]*"), *(Path("videos") / f"{name}{suffix}" for suffix in (".mp4", ".gif"))]
+    elsewhere = [Path("videos") / f"{name}{suffix}" for suffix in (".mp4", ".gif")]
+    found = [*(run.folder / "videos").glob("[!.]*"), *elsewhere]
     found = [path for path in found if path.suffix.lower() in (".mp4", ".gif") and path.is_file()]
     for path in sorted(found, key=lambda path: path.stat().st_mtime)[-1:]:
         if path.stat().st_size <= VIDEO_LIMIT:
