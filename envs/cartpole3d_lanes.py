@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import lanes as row
-from envs.compiled import compiled
+from envs.compiled import compile_apart, compiled
 from envs.lanes import HALF, LANES, ONE, TWO, WIDTH, ZERO
 from envs.lanes_contacts import (
     AXIS_ROWS,
@@ -221,6 +221,13 @@ def advance(bodies: Any, manifolds: Any, forces: Any, first: int, last: int, ste
             _move(pole)
 
 
+def compile_loops() -> None:
+    """Has the physics compiled, for the numbers that worlds are made of, without a step of it."""
+    bodies = np.zeros((1, 2, row.BODY_ROWS * WIDTH), np.float32)
+    manifolds = np.zeros((1, 3, row.MANIFOLD_ROWS * WIDTH), np.float32)
+    advance(bodies, manifolds, np.zeros((1, 2 * WIDTH), np.float32), 0, 1, 0)
+
+
 @compiled
 def _write_poses(bodies: Any, poses: Any, chosen: Any) -> None:
     """Poses of the chosen columns, into float32 or float64 [columns, (cart, pole), 7]."""
@@ -304,6 +311,7 @@ class LanesCartPole:
             bodies[:, :, int(row.QW) // WIDTH] = 1
             bodies[:, :, int(row.Z) // WIDTH] = np.array([[CART_HEIGHT], [POLE_HEIGHT]])
             flat = bodies.reshape(1, 2, -1)
+            compile_apart("from envs.cartpole3d_lanes import compile_loops; compile_loops()")
             advance(flat, manifolds, np.zeros((1, 2 * WIDTH), np.float32), 0, 1, SETTLE_STEPS)
             cls._settled = flat[..., ::WIDTH].copy(), manifolds[..., ::WIDTH].copy()
         return cls._settled

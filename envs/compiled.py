@@ -1,12 +1,19 @@
 """Compiled loops: Numba's `njit` with settings of ours, and a cache that notices every change.
 
 Numba stores machine code beside the source and looks only at the file of the outermost function before it takes it
-again. Here a change in any of the files that make up the batched world leads to a cache of its own.
+again. Here a change in any of the files that make up the batched world leads to a cache of its own. The process that
+compiles a loop also has the functions that the loop calls compiled alone, where products and sums are fused in other
+places than within the loop, and takes those: its results would differ in the last bit from those of all later ones. So
+compiling is left to a process of its own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +30,24 @@ if _config.CPU_FEATURES is None and _config.CPU_NAME is None:
 _HERE = Path(__file__).parent
 _SOURCES = [*_HERE.glob("*lanes*.py"), *_HERE.glob("cartpole3d_task.py"), *_HERE.glob("cartpole3d_vector.py")]
 _FINGERPRINT = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(_SOURCES))).hexdigest()[:16]
+_CACHE = _HERE / "__pycache__" / f"compiled-{_FINGERPRINT}"
+
+
+def compile_apart(statement: str) -> None:
+    """Runs Python that calls compiled loops in a process of its own, unless their machine code is there already.
+
+    Where that process cannot run or write, this one compiles them when it calls them.
+    """
+    # Numba compiles again for another processor, and for a file that was touched.
+    stamps = [llvmlite.binding.get_host_cpu_name(), *(path.stat().st_mtime_ns for path in sorted(_SOURCES))]
+    done = _CACHE / f"whole-{hashlib.sha256(repr((statement, stamps)).encode()).hexdigest()[:16]}"
+    if done.exists():
+        return
+    places = [str(_HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        subprocess.run([sys.executable, "-c", statement], env=environment, check=True, capture_output=True)
+        done.touch()
 
 
 def compiled(function: Any) -> Any:
@@ -50,7 +75,7 @@ def approximate(function: Any) -> Any:
 
 
 def _compiled(function: Any, fastmath: bool | set[str], **options: Any) -> Any:
-    before, _config.CACHE_DIR = _config.CACHE_DIR, str(_HERE / "__pycache__" / f"compiled-{_FINGERPRINT}")
+    before, _config.CACHE_DIR = _config.CACHE_DIR, str(_CACHE)
     try:
         return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=fastmath or False, **options)(function)
     finally:

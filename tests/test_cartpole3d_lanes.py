@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -315,3 +319,24 @@ def test_absurd_actions_are_refused_in_one_line(env_id: str, actions: np.ndarray
     with pytest.raises(ValueError, match=message):
         venv.step(actions)
     venv.close()
+
+
+PLAYED = """
+import hashlib
+import numpy as np
+from envs.cartpole3d_lanes import LanesCartPole
+world, poses = LanesCartPole(3), np.zeros((3, 2, 7), np.float32)
+world.push([[55, 0], [40, 30], [-20, -50]], 60)
+world.write_poses(poses)
+print(hashlib.sha256(poses.tobytes()).hexdigest())
+"""
+
+
+def test_the_process_that_finds_nothing_compiled_gets_what_later_ones_get(tmp_path: Path):
+    shutil.copytree(Path(lanes.__file__).parent, tmp_path / "envs", ignore=shutil.ignore_patterns("__pycache__"))
+    first, second = (
+        subprocess.run([sys.executable, "-c", PLAYED], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    )
+    assert first == second
+    assert list((tmp_path / "envs" / "__pycache__").glob("compiled-*/whole-*"))  # of this copy, that is
