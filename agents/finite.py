@@ -10,7 +10,6 @@ from agents.lazy import torch
 Watched = Mapping[str, Mapping[str, "torch.Tensor | Sequence[torch.Tensor]"]]
 """By kind ("weights", "figures", ...) and name: a tensor [S, ...], or one for each seed."""
 
-
 SEEN = "observation"
 """Kind of what did not come from learning."""
 
@@ -57,7 +56,7 @@ class FiniteWatch:
             for name, values in tensors.items():
                 for seed, part in enumerate(values):
                     if not part.isfinite().all():
-                        source = "learning. Lower the learning rate, or look at the rewards"
-                        source = "the environment" if kind == SEEN else source
+                        learnt = "learning. Lower the learning rate, or look at the rewards"
+                        source = "the environment" if kind == SEEN else learnt
                         raise NonFiniteError(f"{kind}: {name} of seed {seed} is not finite; it came from {source}")
         raise NonFiniteError("what was learnt is beyond all numbers; lower the learning rate, or look at the rewards")

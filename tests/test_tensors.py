@@ -76,6 +76,8 @@ def test_tensors_tell_what_arrays_tell(env_id: str):
 def test_agents_learn_the_same_from_tensors(agent_id: str):
     (_, ours), (seen, theirs) = (collected("DriveBot-v0", args, agent_id, 450) for args in PAIRS["DriveBot-v0"])
     assert isinstance(seen[0].obs, torch.Tensor) and isinstance(seen[0].reward, np.ndarray)
+    fresh = built(agent_id, "DriveBot-v0", make_envs("DriveBot-v0", 6, env_args={}))
+    assert all((fresh.params[name] != tensor).any() for name, tensor in theirs.params.items())
     for name, tensor in ours.params.items():
         assert torch.equal(theirs.params[name], tensor), name
 
