@@ -178,7 +178,7 @@ def draw_profiles(contestants: Sequence[Contestant]) -> Figure:
         )
     axes.set(xlabel="return tau", ylabel="share of episodes above tau", ylim=(0, 1.02))
     axes.set_title("Performance profiles, greedy: mean and 95% band over seeds", loc="left", fontsize=10)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower left")
     tidy(axes)
     return figure
 

@@ -51,7 +51,7 @@ def draw_curvature(looks: Sequence[Row]) -> Figure:
             at = np.array([row["verdict"] == verdict for row in rows])
             if at.any():
                 changes.plot(steps[at], (slope + bend)[at], mark, color="black", markersize=6, label=verdict)
-        changes.legend(frameon=False, fontsize=7)
+        changes.legend(frameon=False, fontsize=7, loc="upper right")
         changes.set_title("change of the loss by the next step; marks: sum and verdict", loc="left", fontsize=9)
         norm, limit = _column(rows, "gradient_norm"), _column(rows, "max_norm")
         _draw_lines(slopes, steps, [("|g|", norm), ("clipped above", limit)])
@@ -121,7 +121,7 @@ def spread(rows: Sequence[Row], what: str) -> tuple[NDArray[np.floating], NDArra
 def _draw_lines(axes: Axes, steps: NDArray[Any], lines: Sequence[tuple[str, NDArray[Any]]]) -> None:
     for index, (label, values) in enumerate(lines):
         axes.plot(steps, values, **_style(index), label=label)
-    axes.legend(frameon=False, fontsize=7)
+    axes.legend(frameon=False, fontsize=7, loc="upper right")
     tidy(axes)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import warnings
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,9 +21,6 @@ from numpy.typing import NDArray
 
 from eval.reading import read_rows
 from eval.stats import seed_band
-
-# It looks at the clock, and a line on stderr would come of it wherever somebody else computes.
-warnings.filterwarnings("ignore", "Creating legend with loc")
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a600", "#555555")
 """Okabe and Ito's palette: told apart with any colour vision; lines and hatches differ beside it."""
@@ -151,7 +147,7 @@ def draw_learning_curves(
     axes.xaxis.set_major_formatter("{x:,g}")
     envs = ", ".join(dict.fromkeys(rows.env for rows in runs))
     axes.set_title(f"Learning curve, {envs}: interquartile mean, 95% band over seeds", loc="left", fontsize=10)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower right")
     tidy(axes)
     return figure
 

@@ -54,7 +54,7 @@ def draw_regret(
         tidy(axes)
     top = max(one.regret.mean(0).max() for one in curves.values())
     panels[0].set(ylabel="regret", ylim=(0, 1.1 * max(top, 1e-9)))
-    panels[-1].legend(frameon=False, fontsize=8)
+    panels[-1].legend(frameon=False, fontsize=8, loc="upper left")
     figure.suptitle(f"Regret, {title}: mean and 95% band over episodes", fontsize=10)
     return figure
 
@@ -66,7 +66,7 @@ def draw_optimal(curves: Mapping[str, PullCurves], title: str) -> Figure:
         draw_mean(axes, index, name, one.steps, one.optimal)
     axes.set(xlabel="steps, logarithmic", ylabel="share of the best arm", ylim=(0, 1), xscale="log")
     axes.set_title(f"Pulls of the best arm, {title}: mean and 95% band over episodes", loc="left", fontsize=10)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper left")
     tidy(axes)
     return figure
 

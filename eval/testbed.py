@@ -139,7 +139,7 @@ def draw_testbed(played: Mapping[str, PolicyRuns], labels: Sequence[str], title:
     above.set(ylabel="average reward")
     below.set(ylabel="share of the best arm", xlabel="steps", ylim=(0, 1))
     above.set_title(title, loc="left", fontsize=10)
-    above.legend(frameon=False)
+    above.legend(frameon=False, loc="lower right")
     tidy(above)
     tidy(below)
     return figure
