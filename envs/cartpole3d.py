@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from envs.bullet import BulletCartPole
 from envs.cartpole3d_drawing import draw_scene
 from envs.cartpole3d_task import (
-    ACTION_NAMES,
     BODIES,
     CAMERA_EYES,
     CAMERA_TARGET,
     DIRECTIONS,
+    METADATA,
     POSE,
     TIMESTEP,
     CartPole3DConfig,
@@ -64,11 +64,8 @@ class CartPole3D(gym.Env[NDArray[Any], Any]):
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium declares it so
+        **METADATA,
         "render_modes": ["rgb_array", "human"],
-        "render_fps": 24,
-        "action_names": ACTION_NAMES,
-        "action_directions": DIRECTIONS.tolist(),
-        "idle_action": 0,
         "world": "bullet",
     }
 

@@ -16,9 +16,10 @@ from torch import Tensor
 from envs import cartpole3d_bodies as bodies
 from envs import cartpole3d_kernel as kernel
 from envs.cartpole3d_task import (
-    ACTION_NAMES,
     BODIES,
     DIRECTIONS,
+    JUDGED,
+    METADATA,
     POSE,
     STANDING_HEIGHT,
     CartPole3DConfig,
@@ -206,13 +207,8 @@ def cartpole3d_tensors(
     if render_mode is not None:
         raise ValueError(f"render_mode is {render_mode!r}; world 'device' draws no pictures: use world 'batched'")
     simulator = DeviceCartPole3D(num_envs, continuous=continuous, **config)
-    metadata = {
-        "action_names": ACTION_NAMES,
-        "action_directions": DIRECTIONS.tolist(),
-        "idle_action": 0,
-        "world": "device",
-        "judge": {"world": "bullet"},  # what is learnt here is evaluated there
-    }
     return TensorVectorEnv(
-        simulator, metadata, lambda keys: {"push_direction": push_directions(keys, simulator.config)}
+        simulator,
+        {**METADATA, **JUDGED, "world": "device"},
+        lambda keys: {"push_direction": push_directions(keys, simulator.config)},
     )

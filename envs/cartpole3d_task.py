@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from gymnasium import spaces
@@ -30,6 +30,16 @@ DIRECTIONS = np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]], np.float64)
 CAMERA_EYES = ((0.0, 0.75, 0.75), (0.75, 0.0, 0.75))
 """Eyes of the observation's cameras, m."""
 CAMERA_TARGET = (0.0, 0.0, 0.3)
+
+METADATA: dict[str, Any] = {
+    "render_fps": 24,
+    "action_names": ACTION_NAMES,
+    "action_directions": DIRECTIONS.tolist(),
+    "idle_action": 0,
+}
+"""What environments say of the task, in every world."""
+JUDGED = {"judge": {"world": "bullet"}}
+"""What the other worlds say beside it: what is learnt there is evaluated in Bullet."""
 
 FLOAT_BOUND = 1000.0
 """Bound of the poses' space: far beyond any pose that an episode can reach."""

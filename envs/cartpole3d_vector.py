@@ -16,6 +16,8 @@ from envs.cartpole3d_task import (
     CAMERA_EYES,
     CAMERA_TARGET,
     DIRECTIONS,
+    JUDGED,
+    METADATA,
     POSE,
     CartPole3DConfig,
     action_space,
@@ -78,13 +80,10 @@ class BatchedCartPole3D(NativeVectorEnv):
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium declares it so
+        **METADATA,
+        **JUDGED,
         "render_modes": ["rgb_array"],
-        "render_fps": 24,
-        "action_names": ACTION_NAMES,
-        "action_directions": DIRECTIONS.tolist(),
-        "idle_action": 0,
         "world": "batched",
-        "judge": {"world": "bullet"},  # what is learnt here is evaluated there
     }
     state_names = ("bodies", "manifolds", "poses", "direction")
 

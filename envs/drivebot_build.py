@@ -17,7 +17,7 @@ MOST_CELLS = 20_000
 MOST_LISTED = 4_000_000
 """Entries that lists of nearby walls may have in all: 16 MB."""
 AT_ONCE = 100_000
-"""Distances between cells and walls that are looked at together, in a few MB."""
+"""Pairs of a cell, or of a cell and a heading, and a wall that are looked at together: some ten MB."""
 SECTORS = 16
 """Headings that are told apart in lists of audible walls, where the map is small enough."""
 MOST_NARROWED = 4_000_000
