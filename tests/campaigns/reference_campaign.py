@@ -25,6 +25,7 @@ from eval.runs import find_run
 SEED = 1
 """Root of randomness of all runs; settings were searched with 0."""
 BATCHED = ("--env-args", "world=batched")
+TWIN = ("--twin-networks", "--average-tau", "0.0003")
 POSES, FORCE = "CartPole3D-v0", "CartPole3DContinuous-v0"
 
 
@@ -54,10 +55,10 @@ def _beside(env: str, steps: int, ours: list[str], theirs: list[str], episodes: 
 PARTS: dict[str, list[Row]] = {
     "cartpole3d": [
         Row(agent="dqn", env=POSES, steps=400_000, episodes=1000, flags=BATCHED),
-        Row(agent="reinforce", env=POSES, steps=3_000_000, episodes=1000, flags=BATCHED),
+        Row(agent="reinforce", env=POSES, steps=1_000_000, episodes=1000, flags=(*BATCHED, "--envs", "16")),
         Row(agent="naf", env=FORCE, steps=300_000, episodes=1000, flags=BATCHED),
         Row(agent="ddpg", env=FORCE, steps=300_000, episodes=1000, flags=BATCHED),
-        Row(agent="reinforce", env=FORCE, steps=3_000_000, episodes=1000, flags=BATCHED),
+        Row(agent="reinforce", env=FORCE, steps=1_000_000, episodes=1000, flags=(*BATCHED, "--envs", "16")),
     ],
     "peers": [
         *_beside(POSES, 100_000, ["dqn"], ["sb3-dqn", "sb3-ppo"], 250, BATCHED),
@@ -78,7 +79,7 @@ PARTS: dict[str, list[Row]] = {
         Row(agent="reinforce", env="DriveBot-v0", steps=1_000_000, episodes=200),
         Row(agent="sb3-dqn", env="DriveBot-v0", steps=100_000, seeds=4, episodes=200),
         Row(agent="ddpg", env="DriveBotContinuous-v0", steps=50_000, episodes=200),
-        Row(agent="naf", env="DriveBotContinuous-v0", steps=100_000, episodes=200),
+        Row(agent="naf", env="DriveBotContinuous-v0", steps=100_000, episodes=200, flags=TWIN),
         Row(agent="sb3-ddpg", env="DriveBotContinuous-v0", steps=50_000, seeds=4, episodes=200),
     ],
 }
