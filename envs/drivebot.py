@@ -312,7 +312,7 @@ class DriveBotVector(NativeVectorEnv):
             for name, values in after._asdict().items():
                 getattr(self, name)[active] = values[active]
             self._reward[active] = reward[active]
-        self.returns[active] += self._reward[active]
+        self.returns += np.where(active, self._reward, 0.0)
         self._remember(active, fresh=False)
         if blocked_before is not None:
             self._actions[active] = command[active]

@@ -83,8 +83,10 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         mask, seeds, others = parse_reset(self.num_envs, seed, options)
         columns: NDArray[np.intp] = np.flatnonzero(mask)
         given = [seeds[column] for column in columns.tolist()]
-        drawn = [int(self.np_random.integers(2**63)) if one is None else one for one in given]
-        self.key[columns] = keys_of(np.array(drawn, np.uint64))
+        chosen = np.array([0 if one is None else one for one in given], np.uint64)
+        unseeded = np.array([one is None for one in given], bool)
+        chosen[unseeded] = self.np_random.integers(2**63, size=int(unseeded.sum()))
+        self.key[columns] = keys_of(chosen)
         self.draws[columns] = 0
         self.active[columns] = True
         self.episode_steps[columns] = 0
@@ -95,7 +97,7 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         self, actions: Any
     ) -> tuple[NDArray[Any], NDArray[np.floating], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         active = self.active.copy()
-        self.episode_steps[active] += 1
+        self.episode_steps += active
         reward, terminated, truncated, infos = self._advance(np.asarray(actions), active)
         reward = np.where(active, reward, 0.0)
         terminated, truncated = terminated & active, truncated & active & ~terminated
