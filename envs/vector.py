@@ -46,6 +46,14 @@ class _Shared:
     truncated: NDArray[np.bool_]
     active: NDArray[np.bool_]
     """Whether a column is inside an episode, so that a step concerns it."""
+    next_seed: NDArray[np.int64]
+    """What a column that ends is reset with at once, or NOT_AHEAD."""
+    next_obs: NDArray[Any]
+    """Observations that such episodes begin with."""
+
+
+NOT_AHEAD = -1
+"""In `next_seed`: the column stays ended until it is told otherwise."""
 
 
 class _Columns:
@@ -61,8 +69,11 @@ class _Columns:
         """Where to read actions from, and to write the rest to."""
         self.shared = shared
 
-    def step(self) -> dict[int, dict[str, Any]]:
-        """Steps the active columns with their shared actions; returns the infos that are not empty, by column."""
+    def step(self) -> dict[int, tuple[dict[str, Any], dict[str, Any] | None]]:
+        """Steps the active columns with their shared actions, and begins the next episodes that are known already.
+
+        Returns infos by column, of the step and of the next episode's reset, where there are any.
+        """
         shared, infos = self.shared, {}
         for column, env in enumerate(self.envs, self.first):
             if not shared.active[column]:
@@ -74,8 +85,11 @@ class _Columns:
             shared.reward[column] = reward
             shared.terminated[column] = terminated
             shared.truncated[column] = truncated
-            if info:
-                infos[column] = info
+            begun = None
+            if (terminated or truncated) and shared.next_seed[column] != NOT_AHEAD:
+                shared.next_obs[column], begun = env.reset(seed=int(shared.next_seed[column]))
+            if info or begun is not None:
+                infos[column] = info, begun
         return infos
 
     def reset(self, seeds: dict[int, int | None], options: dict[str, Any] | None) -> dict[int, dict[str, Any]]:
@@ -184,6 +198,8 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
             (self.single_action_space.shape, self.single_action_space.dtype),
             ((), np.dtype(np.float64)),
             *[((), np.dtype(np.bool_))] * 3,
+            ((), np.dtype(np.int64)),
+            (self.single_observation_space.shape, self.single_observation_space.dtype),
         )
         buffers = []
         for shape, dtype in layout:
@@ -191,6 +207,9 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
             size = max(1, num_envs * int(np.prod(shape)) * np.dtype(dtype).itemsize)
             buffers.append((context.RawArray("b", size), (num_envs, *shape), np.dtype(dtype).str))
         self._shared = _attach(buffers)
+        self._shared.next_seed[:] = NOT_AHEAD
+        self._begun: dict[int, tuple[int, dict[str, Any]]] = {}
+        """Seed and info of episodes that columns have begun without having been told to."""
         self._seeds: list[int | None] = [None] * num_envs
         self._actions: list[list[Any]] = [[] for _ in range(num_envs)]
         if self._local is not None:
@@ -213,10 +232,27 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         for column, column_seed in chosen.items():
             self._seeds[column] = column_seed
             self._actions[column] = []
-        infos = self._call("reset", chosen, others or None)
+        begun = {column: self._begun.pop(column, None) for column in chosen}
+        infos = {}
+        for column, ahead in begun.items():
+            if ahead is not None and ahead[0] == chosen[column] and not others:
+                del chosen[column]
+                self._shared.obs[column] = self._shared.next_obs[column]
+                infos[column] = ahead[1]
+        if chosen:
+            infos |= self._call("reset", chosen, others or None)
         self._shared.active[mask] = True
         self._shared.terminated[mask] = self._shared.truncated[mask] = False
         return self._shared.obs.copy(), self._collect(infos)
+
+    def reset_ahead(self, seeds: Sequence[int | None]) -> None:
+        """Tells what each column is going to be reset with when its episode has ended; None where that is open.
+
+        Workers then do so without waiting to be asked, and `reset` with that seed hands out what is there already:
+        results are the same. A picture of an ended column may show its next episode, though.
+        """
+        known = [seed is not None and 0 <= seed < 2**63 for seed in seeds]
+        self._shared.next_seed[:] = [seed if fits else NOT_AHEAD for seed, fits in zip(seeds, known, strict=True)]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
     def step(
         self, actions: Any
@@ -238,8 +274,12 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         self,
     ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Waits for the step that `step_async` began."""
-        infos = self._gather() if self._workers else self._in_process("step")
+        told = self._gather() if self._workers else self._in_process("step")
         shared = self._shared
+        for column, (_, begun) in told.items():
+            if begun is not None:
+                self._begun[column] = int(shared.next_seed[column]), begun
+        infos = {column: info for column, (info, _) in told.items() if info}
         shared.active &= ~(shared.terminated | shared.truncated)
         return (
             shared.obs.copy(),
@@ -274,6 +314,7 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         bounds = np.cumsum(state["lengths"])[:-1]
         episodes = np.split(np.asarray(state["actions"], self._shared.action.dtype), bounds)
         self._seeds = list(state["seeds"])
+        self._begun.clear()
         self._actions = [list(actions) for actions in episodes]
         self._call("replay", dict(enumerate(zip(self._seeds, episodes, strict=True))))
         self._shared.active[:] = state["active"]

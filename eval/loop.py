@@ -116,6 +116,8 @@ class Interaction:
         columns = envs.num_envs
         self.episodes = np.zeros(columns, np.int64)
         """Episodes begun in each column."""
+        self._next: list[int | None] = []
+        """Reset seed of each column's next episode, or None where there is none."""
         self._running = np.ones(columns, bool)
         self._first = np.ones(columns, bool)
         self._obs: NDArray[Any] | None = None
@@ -185,6 +187,7 @@ class Interaction:
         """Goes back to where `state_dict` was taken. For endless supplies of episodes, as in training."""
         self._obs = self._given(self.envs.load_state_dict(state["envs"]))  # pyright: ignore[reportAttributeAccessIssue]
         self.episodes = np.array(state["episodes"])
+        self._look_ahead(np.arange(self.envs.num_envs))
         self._first = np.array(state["first"], bool)
         self._reset_info = {name: np.array(values) for name, values in state["reset_info"].items()}
 
@@ -207,11 +210,11 @@ class Interaction:
 
     def _reset(self, mask: NDArray[np.bool_]) -> None:
         """Begins the next episodes of the columns in `mask`; those that have none left stop running."""
-        seeds: list[int | None] = [None] * len(mask)
+        if not self._next:
+            self._look_ahead(np.arange(len(mask)))
+        seeds = list(self._next)
         self._running = self._running.copy()
-        for column in np.flatnonzero(mask):
-            seeds[column] = self._episode_seed(int(column), int(self.episodes[column]))
-            self._running[column] = seeds[column] is not None
+        self._running[mask] = [seeds[column] is not None for column in np.flatnonzero(mask)]
         mask = mask & self._running
         if not mask.any():
             if self._obs is None:
@@ -219,6 +222,7 @@ class Interaction:
             return
         self.episodes[mask] += 1
         obs, info = self.envs.reset(seed=seeds, options={"reset_mask": mask})  # pyright: ignore[reportArgumentType]
+        self._look_ahead(np.flatnonzero(mask))
         self._obs = obs = self._given(obs)
         _check_finite(self._by_seed(obs), "observation after a reset", "the environment")
         info["reset_seed"] = np.array([seed or 0 for seed in seeds])
@@ -227,6 +231,15 @@ class Interaction:
                 kept = self._reset_info.get(name, np.zeros_like(values)).copy()
                 kept[mask] = values[mask]
                 self._reset_info[name] = kept
+
+    def _look_ahead(self, columns: NDArray[np.intp]) -> None:
+        """Finds out what comes next in columns, and lets environments that can begin it when they are ready."""
+        self._next = self._next or [None] * self.envs.num_envs
+        for column in columns.tolist():
+            self._next[column] = self._episode_seed(column, int(self.episodes[column]))
+        reset_ahead = getattr(self.envs, "reset_ahead", None)
+        if reset_ahead is not None:
+            reset_ahead(self._next)
 
     def _given(self, obs: Any) -> Any:
         """Observations as the agent takes them."""

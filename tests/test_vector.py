@@ -81,6 +81,63 @@ def test_the_state_of_columns_is_brought_back_by_playing_it_again():
     other.close()
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("kept", ["always", "never", "at times"])
+def test_episodes_that_begin_ahead_are_those_that_are_asked_for(workers: int, kept: str):
+    """Also where what was told beforehand is not what then comes."""
+    columns, steps = 4, 60
+    actions = np.random.default_rng(2).integers(2, size=(steps, columns))
+    played = []
+    for ahead in (False, True):
+        venv: Any = make_vector("CartPole-v1", columns, workers=workers)
+        coming = np.arange(columns) + 100
+        seen: list[Any] = [venv.reset(seed=list(range(columns)))]
+        begun = 0
+        for step in range(steps):
+            if ahead:
+                told = coming + {"always": 0, "never": 1, "at times": step % 2}[kept]
+                venv.reset_ahead([None if column == 3 else int(seed) for column, seed in enumerate(told)])
+            if step == steps // 2:
+                seen.append(venv.state_dict())
+            seen.append(venv.step(actions[step]))
+            ended = seen[-1][2] | seen[-1][3]
+            if ended.any():
+                begun += len(venv._begun)
+                seen.append(venv.reset(seed=coming.tolist(), options={"reset_mask": ended}))
+                coming[ended] += 100
+                assert not venv._begun
+        assert (begun > 0) == ahead
+        venv.close()
+        played.append(seen)
+    assert_same(*played)
+
+
+def test_restored_columns_forget_what_they_began_ahead():
+    venv: Any = make_vector("CartPole-v1", 1, workers=0)
+    first, _ = venv.reset(seed=[0])
+    start = venv.state_dict()
+    venv.reset_ahead([7])
+    while not venv._begun:
+        venv.step(np.zeros(1, np.int64))
+    np.testing.assert_array_equal(venv.load_state_dict(start), first)
+    assert not venv._begun
+
+
+def assert_same(one: Any, two: Any) -> None:
+    """Raises AssertionError unless two nests of arrays are the same to the bit."""
+    assert type(one) is type(two)
+    if isinstance(one, (list, tuple)):
+        assert len(one) == len(two)
+        for left, right in zip(one, two, strict=True):
+            assert_same(left, right)
+    elif isinstance(one, dict):
+        assert one.keys() == two.keys()
+        for name in one:
+            assert_same(one[name], two[name])
+    else:
+        np.testing.assert_array_equal(one, two)
+
+
 def test_gymnasium_finds_the_vector_form_and_it_resets_by_mask():
     pytest.importorskip("pybullet")
     venv: Any = gym.make_vec("CartPole3DContinuous-v0", num_envs=3, workers=0, max_steps=1)
