@@ -7,13 +7,16 @@ of a batch was acted by one policy from its first step to its last, and that it 
 length. Seeds fill their batches at different times, and each learns when its own is full: one step of Adam on the
 policy, from advantages that are standardised within the seed.
 
-Options: a baseline (a value network, fitted after each policy step, so that it is independent of the episodes that it
-is subtracted from), generalised advantage estimates (Schulman et al., 2016), an entropy bonus, and a limit to how far
-one step may change the policy. Discrete actions are drawn from a softmax, continuous ones from a Gaussian.
+Options: a baseline (a value network, fitted after the policy has learnt, so that it is independent of the episodes that
+it is subtracted from), generalised advantage estimates (Schulman et al., 2016), an entropy bonus, and a limit to how
+far one batch may change the policy. With several passes over a batch, in small parts, what was likelier when it was
+acted counts for less, and the reward for changing a probability is cut off: that is PPO (Schulman et al., 2017) on
+whole episodes. Discrete actions are drawn from a softmax, continuous ones from a Gaussian.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,8 +56,14 @@ class ReinforceConfig:
     """Learning rate of Adam for the policy at first."""
     lr_half_steps: int = 0
     """Environment steps per seed after which the learning rate is half, after twice as many a third ... 0: constant."""
+    passes: int = 1
+    """How often the policy goes through each batch. 1, in one part: REINFORCE."""
+    minibatch: int = 0
+    """Steps of the batch that one gradient step of the policy looks at. 0: all of them."""
+    clip_ratio: float = 0.2
+    """A probability that has changed by more than this share within a batch is not rewarded for changing further."""
     max_kl: float = 0.02
-    """Mean Kullback-Leibler divergence from the old policy that one step may reach; a longer one is shortened."""
+    """Mean Kullback-Leibler divergence from the old policy that one batch may lead to; a longer way is shortened."""
     scale_memory: float = 0.98
     """Advantages are divided by their deviation, or by this share of what the last batch's were divided by if that is
     more: where nearly all episodes go equally well, chance is not to be blown up to their usual size. 0: forget."""
@@ -87,6 +96,9 @@ class ReinforceConfig:
             episode_limit=(1, 1e9),
             lr=(1e-8, 1),
             lr_half_steps=(0, 1e12),
+            passes=(1, 1e6),
+            minibatch=(0, 1e9),
+            clip_ratio=(1e-6, 1e9),
             max_kl=(1e-9, 1e9),
             scale_memory=(0, 1),
             max_grad_norm=(1e-6, 1e9),
@@ -152,9 +164,27 @@ def standardised(values: torch.Tensor, least: torch.Tensor) -> tuple[torch.Tenso
     return centred / scale.clamp(min=1e-12).unsqueeze(-1), scale
 
 
-def policy_loss(log_prob: torch.Tensor, advantage: torch.Tensor, entropy: torch.Tensor, bonus: float) -> torch.Tensor:
-    """What has the policy gradient for its derivative, with the bonus for entropy: all [S, B], the result [S]."""
-    return -(log_prob * advantage + bonus * entropy).mean(-1)
+def policy_loss(
+    log_prob: torch.Tensor,
+    old: torch.Tensor,
+    advantage: torch.Tensor,
+    entropy: torch.Tensor,
+    bonus: float,
+    clip_ratio: float = math.inf,
+) -> torch.Tensor:
+    """What has the policy gradient for its derivative where nothing has changed yet, with the bonus for entropy: [S].
+
+    Args:
+        log_prob: of the actions, [S, B].
+        old: the same when they were acted, [S, B].
+        advantage: [S, B].
+        entropy: of the policy, [S, B].
+        bonus: weight of the entropy.
+        clip_ratio: eq. 7 of Schulman et al. (2017).
+    """
+    ratio = (log_prob - old).exp()
+    gained = torch.minimum(ratio * advantage, ratio.clamp(1 - clip_ratio, 1 + clip_ratio) * advantage)
+    return -(gained + bonus * entropy).mean(-1)
 
 
 def divergence(old: torch.distributions.Distribution, new: torch.distributions.Distribution) -> torch.Tensor:
@@ -202,6 +232,7 @@ class Reinforce:
         check_task(task)
         self.config, self.task, self.device, self.seeds = config, task, device, len(seeds)
         init, value_init, self._explore_streams = spawn_streams(seeds, 3, device)
+        self._shuffle_keys = [int(seed.generate_state(1)[0]) for seed in seeds]
         self.encoder = Encoder(task.observation_space, self.seeds, device)
         self.params: Params = self.encoder.init(init)
         space = task.action_space
@@ -293,24 +324,14 @@ class Reinforce:
         config, batch, encoder = self.config, self.memory.take(seed), self._encoder_of(seed)
         params, value_params = self._adam.of(seed), self._value_adam.of(seed)
         advantage, returns = self._judged(batch, value_params, encoder)
-        policy = self.policy(params, encoder, batch.obs)
-        entropy = policy.entropy()
         judged, scale = standardised(advantage, self._scale[seed : seed + 1] * config.scale_memory)
         self._scale[seed] = scale
-        loss = policy_loss(policy.log_prob(batch.action), judged, entropy, config.entropy_bonus)
-        before = clone(params)
-        norm = self._adam.descend(seed, params, loss, self.lr, config.max_grad_norm)
-        with torch.no_grad():
-            kl = divergence(policy, self.policy(params, encoder, batch.obs)).mean()
-            if kl > config.max_kl:  # near the old policy it grows as the square of the step
-                for name, tensor in params.items():
-                    tensor.copy_(before[name].lerp(tensor, float((config.max_kl / kl).sqrt())))
+        figures = self._improve(seed, params, batch, judged)
         self._figures["updates"][seed] += 1
         # Early on the average is short, so that it does not hold on to the initial weights.
         average_tau = max(config.average_tau, 1 / self._figures["updates"][seed])
         blend({name: tensor[seed : seed + 1] for name, tensor in self.average.items()}, params, average_tau)
-        figures = {"loss": loss, "entropy": entropy.mean(), "kl": kl, "grad_norm": norm, "deviation": advantage.std()}
-        figures["clipped"] = (norm > config.max_grad_norm).float()
+        figures["deviation"] = advantage.std()
         if config.baseline:
             figures["explained"] = 1 - advantage.var() / returns.var().clamp(min=1e-12)
         shares = -(-batch.obs.shape[1] // config.value_batch)  # each has steps of all episodes and all their times
@@ -323,6 +344,34 @@ class Reinforce:
             self._figures[name][seed] = figure.item()
         self._figures["batch_steps"][seed] = batch.obs.shape[1]
         self._news[seed] = True
+
+    def _improve(self, seed: int, params: Params, batch: Episodes, judged: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Moves a seed's policy by its batch, with standardised advantages `judged` [1, B]; returns figures."""
+        config, encoder, steps = self.config, self._encoder_of(seed), batch.obs.shape[1]
+        with torch.no_grad():
+            policy, before = self.policy(params, encoder, batch.obs), clone(params)
+            old = policy.log_prob(batch.action)
+        figures: dict[str, torch.Tensor] = {}
+        # A generator of this update's own: seeds learn at different times.
+        generator = np.random.default_rng((self._shuffle_keys[seed], int(self._figures["updates"][seed])))
+        parts = -(-steps // config.minibatch) if config.minibatch else 1
+        for _ in range(config.passes):
+            order = generator.permutation(steps) if parts > 1 else np.arange(steps)
+            for part in torch.from_numpy(order).to(self.device).tensor_split(parts):
+                now = self.policy(params, encoder, batch.obs[:, part])
+                log_prob, entropy = now.log_prob(batch.action[:, part]), now.entropy()
+                bonus, clip_ratio = config.entropy_bonus, config.clip_ratio
+                loss = policy_loss(log_prob, old[:, part], judged[:, part], entropy, bonus, clip_ratio)
+                norm = self._adam.descend(seed, params, loss, self.lr, config.max_grad_norm)
+                figures = {"loss": loss, "entropy": entropy.mean(), "grad_norm": norm}
+            with torch.no_grad():
+                figures["kl"] = kl = divergence(policy, self.policy(params, encoder, batch.obs)).mean()
+                if kl > config.max_kl:  # near the old policy it grows as the square of the way
+                    for name, tensor in params.items():
+                        tensor.copy_(before[name].lerp(tensor, float((config.max_kl / kl).sqrt())))
+                    break
+        figures["clipped"] = (figures["grad_norm"] > config.max_grad_norm).float()
+        return figures
 
     def _judged(self, batch: Episodes, value_params: Params, encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor]:
         """Advantages of a seed's batch, and the returns that its baseline is to tell, [1, B] each."""
@@ -351,10 +400,12 @@ class Reinforce:
         advantage, returns = self._judged(batch, value_params, encoder)
         judged, _ = standardised(advantage, self._scale[:1] * config.scale_memory)
         obs = encoder.standardise(encoder.prepare(batch.obs))
+        with torch.no_grad():
+            old = self.policy(self._adam.of(0), encoder, batch.obs).log_prob(batch.action)
 
         def loss_of_policy(params: Params) -> torch.Tensor:
             policy = self.policy(params, encoder, batch.obs)
-            return policy_loss(policy.log_prob(batch.action), judged, policy.entropy(), config.entropy_bonus)
+            return policy_loss(policy.log_prob(batch.action), old, judged, policy.entropy(), config.entropy_bonus)
 
         found = {
             "policy": Objective(

@@ -82,7 +82,8 @@ def test_the_gradient_is_that_of_the_likelihood_ratio():
     logits = torch.zeros(1, 2, 4, requires_grad=True)  # [S=1, B=2, A=4]
     policy = torch.distributions.Categorical(logits=logits)
     action, advantage = torch.tensor([[1, 3]]), torch.tensor([[2.0, -1.0]])
-    policy_loss(policy.log_prob(action), advantage, policy.entropy(), 0.0).sum().backward()
+    log_prob = policy.log_prob(action)
+    policy_loss(log_prob, log_prob.detach(), advantage, policy.entropy(), 0.0, clip_ratio=0.2).sum().backward()
     assert logits.grad is not None
     expected = -np.array([[[-0.5, 1.5, -0.5, -0.5], [0.25, 0.25, 0.25, -0.75]]]) / 2
     np.testing.assert_allclose(logits.grad, expected, atol=1e-7)
@@ -91,9 +92,50 @@ def test_the_gradient_is_that_of_the_likelihood_ratio():
 def test_the_bonus_pulls_towards_uniform_actions():
     logits = torch.tensor([[[1.0, 0.0]]], requires_grad=True)
     policy = torch.distributions.Categorical(logits=logits)
-    policy_loss(policy.log_prob(torch.tensor([[0]])), torch.zeros(1, 1), policy.entropy(), 0.1).sum().backward()
+    log_prob = policy.log_prob(torch.tensor([[0]]))
+    policy_loss(log_prob, log_prob.detach(), torch.zeros(1, 1), policy.entropy(), 0.1).sum().backward()
     assert logits.grad is not None
     assert logits.grad[0, 0, 0] > 0 > logits.grad[0, 0, 1]
+
+
+def test_a_probability_that_has_changed_enough_is_not_rewarded_for_more():
+    """But for coming back. Ratios 1.5, 1.5, 0.5, 0.5 with advantages of either sign, beyond 0.2 of 1."""
+    log_prob = torch.tensor([[1.5, 1.5, 0.5, 0.5]]).log().requires_grad_()
+    advantage = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
+    loss = policy_loss(log_prob, torch.zeros(1, 4), advantage, torch.zeros(1, 4), 0.0, clip_ratio=0.2)
+    np.testing.assert_allclose(loss.detach(), [-(1.2 - 1.5 + 0.5 - 0.8) / 4], rtol=1e-6)
+    loss.sum().backward()
+    assert log_prob.grad is not None
+    np.testing.assert_allclose(log_prob.grad, [[0, 1.5 / 4, -0.5 / 4, 0]], rtol=1e-6)
+
+
+def test_passes_in_parts_see_every_step_as_often_and_in_another_order_each_time(monkeypatch: pytest.MonkeyPatch):
+    agent = build(
+        vector_task(features=3, actions=4, envs=6), passes=3, minibatch=4, max_kl=1e9, hidden=(16,), baseline=False
+    )
+    obs = np.random.default_rng(0).normal(size=(1, 6, 3)).astype(np.float32)
+    looked: list[list[float]] = []
+    descend = agent._adam.descend
+
+    def spied(seed: int, own: Params, loss: torch.Tensor, lr: float, max_norm: float) -> torch.Tensor:
+        looked.append(seen_obs[-1])
+        return descend(seed, own, loss, lr, max_norm)
+
+    seen_obs: list[list[float]] = []
+    policy = agent.policy
+
+    def watched(params: Params, encoder: Any, obs: torch.Tensor) -> torch.distributions.Distribution:
+        seen_obs.append(obs[0, :, 0].tolist())
+        return policy(params, encoder, obs)
+
+    monkeypatch.setattr(agent, "policy", watched)
+    monkeypatch.setattr(agent._adam, "descend", spied)
+    agent.observe(make_step(obs, np.zeros((1, 6), int), np.ones((1, 6)), obs, terminated=np.ones((1, 6))))
+    agent.update()
+    assert [len(part) for part in looked] == [3] * 6  # no part is larger than 4, and they are of one size
+    passes = [looked[0] + looked[1], looked[2] + looked[3], looked[4] + looked[5]]
+    assert all(sorted(one) == sorted(obs[0, :, 0].tolist()) for one in passes)
+    assert len({tuple(one) for one in passes}) == 3
 
 
 class Columns:
