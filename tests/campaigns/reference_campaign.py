@@ -55,14 +55,14 @@ def _beside(env: str, steps: int, ours: list[str], theirs: list[str], episodes: 
 PARTS: dict[str, list[Row]] = {
     "cartpole3d": [
         Row(agent="dqn", env=POSES, steps=400_000, episodes=1000, flags=BATCHED),
-        Row(agent="reinforce", env=POSES, steps=1_000_000, episodes=1000, flags=(*BATCHED, "--envs", "16")),
+        Row(agent="reinforce", env=POSES, steps=300_000, episodes=1000, flags=BATCHED),
         Row(agent="naf", env=FORCE, steps=300_000, episodes=1000, flags=BATCHED),
         Row(agent="ddpg", env=FORCE, steps=300_000, episodes=1000, flags=BATCHED),
-        Row(agent="reinforce", env=FORCE, steps=1_000_000, episodes=1000, flags=(*BATCHED, "--envs", "16")),
+        Row(agent="reinforce", env=FORCE, steps=300_000, episodes=1000, flags=BATCHED),
     ],
     "peers": [
-        *_beside(POSES, 100_000, ["dqn"], ["sb3-dqn", "sb3-ppo"], 250, BATCHED),
-        *_beside(FORCE, 100_000, ["naf", "ddpg"], ["sb3-ddpg", "sb3-ppo"], 250, BATCHED),
+        *_beside(POSES, 100_000, ["dqn", "reinforce"], ["sb3-dqn", "sb3-ppo"], 250, BATCHED),
+        *_beside(FORCE, 100_000, ["naf", "ddpg", "reinforce"], ["sb3-ddpg", "sb3-ppo"], 250, BATCHED),
     ],
     "pendulum": [
         Row(agent="naf", env="Pendulum-v1", steps=20_000, episodes=100),
