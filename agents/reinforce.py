@@ -9,9 +9,9 @@ policy, from advantages that are standardised within the seed.
 
 Options: a baseline (a value network, fitted after the policy has learnt, so that it is independent of the episodes that
 it is subtracted from), generalised advantage estimates (Schulman et al., 2016), an entropy bonus, and a limit to how
-far one batch may change the policy. With several passes over a batch, in small parts, what was likelier when it was
-acted counts for less, and the reward for changing a probability is cut off: that is PPO (Schulman et al., 2017) on
-whole episodes. Discrete actions are drawn from a softmax, continuous ones from a Gaussian.
+far one batch may change the policy. With several passes over a batch, in small parts, actions are weighed by how much
+likelier the policy has made them since, up to a limit: that is PPO (Schulman et al., 2017) on whole episodes. Discrete
+actions are drawn from a softmax, continuous ones from a Gaussian.
 """
 
 from __future__ import annotations
@@ -326,7 +326,7 @@ class Reinforce:
         advantage, returns = self._judged(batch, value_params, encoder)
         judged, scale = standardised(advantage, self._scale[seed : seed + 1] * config.scale_memory)
         self._scale[seed] = scale
-        figures = self._improve(seed, params, batch, judged)
+        figures = self._improve(seed, params, encoder, batch, judged)
         self._figures["updates"][seed] += 1
         # Early on the average is short, so that it does not hold on to the initial weights.
         average_tau = max(config.average_tau, 1 / self._figures["updates"][seed])
@@ -345,9 +345,11 @@ class Reinforce:
         self._figures["batch_steps"][seed] = batch.obs.shape[1]
         self._news[seed] = True
 
-    def _improve(self, seed: int, params: Params, batch: Episodes, judged: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _improve(
+        self, seed: int, params: Params, encoder: Encoder, batch: Episodes, judged: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
         """Moves a seed's policy by its batch, with standardised advantages `judged` [1, B]; returns figures."""
-        config, encoder, steps = self.config, self._encoder_of(seed), batch.obs.shape[1]
+        config, steps = self.config, batch.obs.shape[1]
         with torch.no_grad():
             policy, before = self.policy(params, encoder, batch.obs), clone(params)
             old = policy.log_prob(batch.action)
@@ -356,8 +358,8 @@ class Reinforce:
         generator = np.random.default_rng((self._shuffle_keys[seed], int(self._figures["updates"][seed])))
         parts = -(-steps // config.minibatch) if config.minibatch else 1
         for _ in range(config.passes):
-            order = generator.permutation(steps) if parts > 1 else np.arange(steps)
-            for part in torch.from_numpy(order).to(self.device).tensor_split(parts):
+            order = torch.from_numpy(generator.permutation(steps)).to(self.device)
+            for part in order.tensor_split(parts) if parts > 1 else [slice(None)]:
                 now = self.policy(params, encoder, batch.obs[:, part])
                 log_prob, entropy = now.log_prob(batch.action[:, part]), now.entropy()
                 bonus, clip_ratio = config.entropy_bonus, config.clip_ratio

@@ -251,8 +251,7 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         Workers then do so without waiting to be asked, and `reset` with that seed hands out what is there already:
         results are the same. A picture of an ended column may show its next episode, though.
         """
-        known = [seed is not None and 0 <= seed < 2**63 for seed in seeds]
-        self._shared.next_seed[:] = [seed if fits else NOT_AHEAD for seed, fits in zip(seeds, known, strict=True)]  # pyright: ignore[reportArgumentType, reportCallIssue]
+        self._shared.next_seed[:] = [NOT_AHEAD if seed is None or not 0 <= seed < 2**63 else seed for seed in seeds]
 
     def step(
         self, actions: Any

@@ -109,9 +109,6 @@ def side_by_side(tiles: Sequence[Iterator[Frame]], columns: int) -> Iterator[Fra
 class _Watched:
     """A vector environment of one column that keeps its picture after each step, before any reset."""
 
-    reset_ahead = None
-    """Not wanted: the last picture would be the next episode's first."""
-
     def __init__(self, venv: Any):
         self._venv = venv
         self.frame: Frame = np.zeros((0, 0, 3), np.uint8)

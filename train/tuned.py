@@ -1,7 +1,7 @@
 """Settings of agents that suit particular environments better than the agents' own defaults.
 
 They stand between those defaults and what a config file or a flag says; `cartbot train AGENT --env ID --help` shows
-them. How they were found is told in the README.
+them. How they were found is told in `train/tuned.md`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 # later: what tells such values apart is looking far ahead, averaging, small steps in the end, and the lower of two
 # opinions.
 _CALM: dict[str, Any] = {"gamma": 0.995, "average_tau": 0.0003, "lr_half_steps": 30_000}
-# Ten passes in small parts over large batches learn from a tenth of the steps that one step of Adam a batch takes.
+# Ten passes in small parts over large batches need a third of the steps that one step of Adam a batch does.
 _CALM_POLICY: dict[str, Any] = {
     "gamma": 0.995,
     "gae_lambda": 0.95,
