@@ -38,7 +38,15 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
     "reinforce": {"CartPole3D-v0": _CALM_POLICY, "CartPole3DContinuous-v0": _CALM_POLICY},
     "ddpg": {"CartPole3DContinuous-v0": {"twin_critics": True, **_CALM}},
     "naf": {
-        "CartPole3DContinuous-v0": {"twin_networks": True, "noise_end": 0.2, "target_noise": 0.2, **_CALM},
+        "CartPole3DContinuous-v0": {
+            "twin_networks": True,
+            "noise_end": 0.2,
+            "target_noise": 0.2,
+            "memory_size": 500_000,
+            **_CALM,
+        },
+        # Noise that is fresh at each step hardly ever turns a robot away from a wall: that takes turning for a while.
+        "DriveBotContinuous-v0": {"noise": "ornstein-uhlenbeck"},
     },
     # Its tables in the book are for this discount.
     "qtable": {"GridWorld-v0": {"gamma": 0.9}},

@@ -25,7 +25,6 @@ from eval.runs import find_run
 SEED = 1
 """Root of randomness of all runs; settings were searched with 0."""
 BATCHED = ("--env-args", "world=batched")
-TWIN = ("--twin-networks", "--average-tau", "0.0003")
 POSES, FORCE = "CartPole3D-v0", "CartPole3DContinuous-v0"
 
 
@@ -79,7 +78,7 @@ PARTS: dict[str, list[Row]] = {
         Row(agent="reinforce", env="DriveBot-v0", steps=1_000_000, episodes=200),
         Row(agent="sb3-dqn", env="DriveBot-v0", steps=100_000, seeds=4, episodes=200),
         Row(agent="ddpg", env="DriveBotContinuous-v0", steps=50_000, episodes=200),
-        Row(agent="naf", env="DriveBotContinuous-v0", steps=100_000, episodes=200, flags=TWIN),
+        Row(agent="naf", env="DriveBotContinuous-v0", steps=100_000, episodes=200),
         Row(agent="sb3-ddpg", env="DriveBotContinuous-v0", steps=50_000, seeds=4, episodes=200),
     ],
 }
