@@ -70,7 +70,7 @@ PARTS: dict[str, list[Row]] = {
     ],
     "cartpole": [
         Row(agent="dqn", env="CartPole-v1", steps=50_000, episodes=100),
-        Row(agent="reinforce", env="CartPole-v1", steps=200_000, episodes=100),
+        Row(agent="reinforce", env="CartPole-v1", steps=400_000, episodes=100),
         Row(agent="sb3-dqn", env="CartPole-v1", steps=50_000, seeds=4, episodes=100),
     ],
     "drivebot": [
