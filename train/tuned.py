@@ -12,19 +12,19 @@ from typing import Any
 # later: what tells such values apart is looking far ahead, averaging, small steps in the end, and the lower of two
 # opinions.
 _CALM: dict[str, Any] = {"gamma": 0.995, "average_tau": 0.0003, "lr_half_steps": 30_000}
-# Ten passes in small parts over large batches need a third of the steps that one step of Adam a batch does.
+# Ten passes in small parts over a batch need a third of the steps that one step of Adam a batch does.
 _CALM_POLICY: dict[str, Any] = {
     "gamma": 0.995,
     "gae_lambda": 0.95,
     "lr": 3e-4,
     "lr_half_steps": 100_000,
-    "batch_episodes": 3,
+    "batch_episodes": 2,
     "passes": 10,
     "minibatch": 64,
     "max_kl": 0.1,
     "average_tau": 0.2,
     "value_lr": 5e-4,
-    "value_steps": 400,
+    "value_steps": 200,
     "value_batch": 128,
     "std_start": 1.0,
     "hidden": (128, 128),
