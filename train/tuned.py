@@ -45,7 +45,7 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
             "memory_size": 500_000,
             **_CALM,
         },
-        # Noise that is fresh at each step hardly ever turns a robot away from a wall: that takes turning for a while.
+        # To get away from a wall takes turning for a while; noise that is drawn afresh at each step averages out.
         "DriveBotContinuous-v0": {"noise": "ornstein-uhlenbeck"},
     },
     # Its tables in the book are for this discount.
