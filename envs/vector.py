@@ -141,7 +141,8 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
     Args:
         env_id: a registered id, "module:Id-v0" included. Observations and actions must be single arrays or numbers.
         num_envs: columns.
-        workers: processes; 0 steps all columns in this process; None takes one per CPU core, at most one per column.
+        workers: processes; 0 steps all columns in this process; None takes one more than there are CPU cores, at most
+            one per column: smaller shares even out better, also with what this process does meanwhile.
         timeout: seconds without a word from a worker after which it counts as hung.
         kwargs: keywords of `gymnasium.make`.
 
@@ -166,7 +167,7 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         if workers is not None and workers < 0:
             raise ValueError(f"workers is {workers}; expected 0 (this process) or more")
         kwargs = kwargs or {}
-        workers = min(num_envs, cpu_count() if workers is None else workers)
+        workers = min(num_envs, cpu_count() + 1 if workers is None else workers)
         probe = gym.make(env_id, disable_env_checker=True, **kwargs) if workers else None
         context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []

@@ -63,6 +63,23 @@ def rows(path: str | Path, without: Sequence[str] = ()) -> list[dict[str, str]]:
         return [{key: value for key, value in row.items() if key not in without} for row in csv.DictReader(file)]
 
 
+def test_tensorboard_shows_what_metrics_csv_holds(run: str):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(f"{run}/tensorboard", size_guidance={"scalars": 0}).Reload()
+    metrics = rows(f"{run}/metrics.csv")
+    for name in ("return", "loss", "share:left"):
+        for seed in ("0", "1"):
+            written = [
+                (int(row["step"]), pytest.approx(float(row[name]), rel=1e-5))
+                for row in metrics
+                if row["seed"] == seed and row[name]
+            ]
+            assert len(written) > 10
+            shown = board.Scalars(f"{name.replace(':', '/')}/seed{seed}")
+            assert [(scalar.step, scalar.value) for scalar in shown] == written
+
+
 def test_train_makes_a_whole_run_folder(run: str, capfd: pytest.CaptureFixture[str]):
     config = json.loads(Path(run, "config.json").read_text())
     assert (config["agent"], config["env"], config["steps"], config["seeds"], config["envs"]) == (
@@ -71,7 +88,6 @@ def test_train_makes_a_whole_run_folder(run: str, capfd: pytest.CaptureFixture[s
     assert config["agent_args"]["hidden"] == [8] and len(config["agent_args"]) > 15
     assert {"seed", "device", "device_reason", "versions", "git", "command", "started"} <= set(config)
     assert [int(path.name) for path in list_checkpoints(Path(run, "checkpoints"))] == [200, 400]
-    assert list(Path(run, "tensorboard").iterdir())
     episodes = rows(f"{run}/episodes.csv")
     assert {row["seed"] for row in episodes} == {"0", "1"}
     for row in episodes:

@@ -1,13 +1,20 @@
 """The optimiser against torch's own, running means, and updates that compile as one program."""
 
+from pathlib import Path
+from threading import Thread
+
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
-from agents.learning import Adam, Tally, compile_whole
+from agents.learning import Adam, Tally, compile_whole, denormals_flushed
 from agents.networks import Params, init_mlp, mlp
+from agents.registry import find_agent
 from agents.streams import SeedStreams
+from eval.runs import Run, RunConfig, create_run
 from tests.helpers import CPU, build_agent, random_step, seeds_of, vector_task
+from train.trainer import train
 
 
 def fitted(params: Params, step: int) -> torch.Tensor:
@@ -33,6 +40,30 @@ def test_adam_moves_as_torchs_own_does():
         reference.step()
     for name, tensor in theirs.items():
         torch.testing.assert_close(ours[name], tensor)
+
+
+def flushes() -> bool:
+    """Whether this thread takes 1e-39 for 0."""
+    return float(torch.full((16,), 1e-39).mul(1.0).sum()) == 0.0
+
+
+def test_numbers_next_to_0_are_0_while_an_agent_learns(tmp_path: Path):
+    found: list[bool] = []
+
+    def look(config: RunConfig) -> Run:
+        found.append(flushes())
+        beside = Thread(target=lambda: found.append(flushes()))  # as environments step
+        beside.start()
+        beside.join()
+        return create_run(config, tmp_path / "run")
+
+    config = find_agent("dqn").config_class()(learning_starts=4)
+    run = RunConfig(agent="dqn", env="CartPole-v1", steps=8, seeds=2, checkpoint_interval=8)
+    train(run, config, look, Console(quiet=True))
+    assert found == [True, True] and not flushes()
+    with pytest.raises(KeyError), denormals_flushed():
+        raise KeyError
+    assert not flushes()
 
 
 def test_gradients_are_shortened_within_each_seed():

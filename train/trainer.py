@@ -18,6 +18,7 @@ from rich.console import Console
 from agents.base import Agent
 from agents.finite import check_finite
 from agents.lazy import torch
+from agents.learning import denormals_flushed
 from agents.registry import find_agent
 from eval.checkpoint import CheckpointError, forget_later, load_checkpoint, save_checkpoint
 from eval.collapse import collapse_check
@@ -68,6 +69,7 @@ class StopSignals:
         signal.signal(number, signal.SIG_DFL)
 
 
+@denormals_flushed()
 def train(
     config: RunConfig,
     agent_config: Any,
