@@ -19,7 +19,7 @@ from agents.bounds import ActionBounds, ValueBounds, check_task
 from agents.encoders import Encoder
 from agents.finite import Watched
 from agents.lazy import torch
-from agents.learning import Adam, Tally
+from agents.learning import Adam, Tally, compiled
 from agents.networks import Params, blend, clone, init_mlp, load_params, mlp
 from agents.noise import Kind, Noise, perturbed
 from agents.objectives import Objective
@@ -163,6 +163,7 @@ class DDPG:
         self.steps = 0
         self.updates = 0
         self._tally, self._actor_tally = Tally(self.seeds), Tally(self.seeds)
+        self._step = compiled(self._step_of_descent, device)
 
     def policy(self, actor: Params, features: torch.Tensor) -> torch.Tensor:
         """Actions between -1 and 1 for features, [S, B, F] -> [S, B, D]."""
@@ -212,34 +213,62 @@ class DDPG:
 
     def _learn(self, batch: Batch) -> None:
         """One step of every seed's critic, and one of its actor where it is due."""
+        config = self.config
         self.updates += 1
-        features = self.encoder.convolve(self.critic, self.encoder.standardise(batch.obs))
-        self._improve_critic(batch, features)
-        if self.updates % self.config.policy_delay == 0:
-            self._improve_actor(batch, features.detach())
+        moves_actor = self.updates % config.policy_delay == 0
         # Early on the average is short, so that it does not hold on to the initial weights.
-        average_tau = max(self.config.average_tau, 1 / self.updates)
+        average_tau = max(config.average_tau, 1 / self.updates)
+        noise = self._drawn_noise(batch, self._target_streams)
+        rates = self._decayed(config.critic_lr), self._decayed(config.actor_lr)
+        figures, actor_figures = self._step(batch, noise, moves_actor, *rates, average_tau)
+        self._tally.add(**figures)
+        if moves_actor:
+            self._actor_tally.add(**actor_figures)
+
+    def _step_of_descent(
+        self,
+        batch: Batch,
+        noise: torch.Tensor | None,
+        moves_actor: bool,
+        critic_lr: float | torch.Tensor,
+        actor_lr: float | torch.Tensor,
+        average_tau: float | torch.Tensor,
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """The rule, as a function of tensors that waits for none of them; returns figures of both, [S] each."""
+        features = self.encoder.convolve(self.critic, self.encoder.standardise(batch.obs))
+        figures = self._improve_critic(batch, features, noise, critic_lr)
+        actor_figures = self._improve_actor(batch, features.detach(), actor_lr) if moves_actor else {}
         for source, target, average in (
             (self.actor, self.target_actor, self.average_actor),
             (self.critic, self.target_critic, self.average_critic),
         ):
             blend(target, source, self.config.target_tau)
             blend(average, source, average_tau)
+        return figures, actor_figures
 
-    def _improve_critic(self, batch: Batch, features: torch.Tensor) -> None:
-        loss, q = self._critic_loss(self.critic, batch, features, self._critic_target(batch, self._target_streams))
-        norm = self.critic_optimizer.descend(loss, self._decayed(self.config.critic_lr), self.config.max_grad_norm)
+    def _improve_critic(
+        self, batch: Batch, features: torch.Tensor, noise: torch.Tensor | None, lr: float | torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """One step of the critics; returns figures."""
+        loss, q = self._critic_loss(self.critic, batch, features, self._critic_target(batch, noise))
+        norm = self.critic_optimizer.descend(loss, lr, self.config.max_grad_norm)
         clipped = (norm > self.config.max_grad_norm).float()
-        self._tally.add(loss=loss.detach(), q=q.detach().mean(-1), grad_norm=norm, clipped=clipped)
+        return {"loss": loss.detach(), "q": q.detach().mean(-1), "grad_norm": norm, "clipped": clipped}
 
-    def _critic_target(self, batch: Batch, streams: SeedStreams) -> torch.Tensor:
-        """What the critics' words on a batch should be, [S, B]; `streams` draw the noise on future actions."""
+    def _drawn_noise(self, batch: Batch, streams: SeedStreams) -> torch.Tensor | None:
+        """Noise of deviation 1 for the actions that a batch's targets reckon with, [S, B, D]; None without."""
+        if not self.config.target_noise:
+            return None
+        return streams.normal(batch.reward.shape[1], self.actions.dimensions)
+
+    def _critic_target(self, batch: Batch, noise: torch.Tensor | None) -> torch.Tensor:
+        """What the critics' words on a batch should be, [S, B], with drawn noise on future actions."""
         with torch.no_grad():
             next_features = self.encoder.convolve(self.target_critic, self.encoder.standardise(batch.next_obs))
             next_action = self.policy(self.target_actor, next_features)
-            if self.config.target_noise:
-                noise = self.config.target_noise * streams.normal(*next_action.shape[1:])
-                next_action = perturbed(next_action, noise, limit=2.5 * self.config.target_noise)
+            if noise is not None:
+                deviation = self.config.target_noise
+                next_action = perturbed(next_action, deviation * noise, limit=2.5 * deviation)
             next_q = self.q_values(self.target_critic, next_features, next_action)
             return td_target(batch.reward, [self.reachable.clamp(q) for q in next_q], batch.bootstrap)
 
@@ -252,12 +281,13 @@ class DDPG:
         errors = [torch.nn.functional.smooth_l1_loss(q / unit, target / unit, reduction="none") for q in q_values]
         return batch.mean(torch.stack(errors).sum(0)), q_values[0]
 
-    def _improve_actor(self, batch: Batch, features: torch.Tensor) -> None:
+    def _improve_actor(self, batch: Batch, features: torch.Tensor, lr: float | torch.Tensor) -> dict[str, torch.Tensor]:
+        """One step of the actor; returns figures."""
         loss, drive = self._actor_loss(self.actor, batch, features)
-        norm = self.actor_optimizer.descend(loss, self._decayed(self.config.actor_lr), self.config.max_grad_norm)
+        norm = self.actor_optimizer.descend(loss, lr, self.config.max_grad_norm)
         saturated = (drive.detach().tanh().abs() > 0.99).float().mean((1, 2))
         clipped = (norm > self.config.max_grad_norm).float()
-        self._actor_tally.add(actor_grad_norm=norm, actor_clipped=clipped, saturated=saturated)
+        return {"actor_grad_norm": norm, "actor_clipped": clipped, "saturated": saturated}
 
     def _actor_loss(self, actor: Params, batch: Batch, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The actor's loss [S] on a batch, and its actions before the tanh, [S, B, D]."""
@@ -272,7 +302,7 @@ class DDPG:
             return {}
         config, encoder = self.config, self.encoder
         batch = self.memory.sample(config.batch_size, config.gamma, config.n_step, streams)
-        target = self._critic_target(batch, streams)
+        target = self._critic_target(batch, self._drawn_noise(batch, streams))
         obs = encoder.standardise(batch.obs)
         features = encoder.convolve(self.critic, obs).detach()
 

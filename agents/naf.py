@@ -21,7 +21,7 @@ from agents.bounds import ActionBounds, ValueBounds, check_task
 from agents.encoders import Encoder
 from agents.finite import Watched
 from agents.lazy import torch
-from agents.learning import Adam, Tally
+from agents.learning import Adam, Tally, compiled
 from agents.networks import Params, blend, clone, init_mlp, load_params, mlp
 from agents.noise import Kind, Noise, perturbed
 from agents.objectives import Objective
@@ -186,6 +186,7 @@ class NAF:
         self.steps = 0
         self.updates = 0
         self._tally = Tally(self.seeds)
+        self._learn = compiled(self._step_of_descent, device)
 
     def parts(self, params: Params, standard: torch.Tensor) -> list[Parts]:
         """What each network makes of observations that the encoder has standardised, [S, B, ...]."""
@@ -223,27 +224,30 @@ class NAF:
         start = max(config.learning_starts, self.task.envs * (config.n_step + 1))
         due = (self.steps - start) // config.steps_per_update - self.updates
         for batch in self.memory.batches(due, config.batch_size, config.gamma, config.n_step, self._replay_streams):
-            self._learn(batch)
+            self.updates += 1
+            # Early on the average is short, so that it does not hold on to the initial weights.
+            average_tau = max(config.average_tau, 1 / self.updates)
+            self._tally.add(**self._learn(batch, self.lr, average_tau))
 
-    def _learn(self, batch: Batch) -> None:
-        """One step of gradient descent of every seed on its batch."""
+    def _step_of_descent(
+        self, batch: Batch, lr: float | torch.Tensor, average_tau: float | torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """The rule, as a function of tensors that waits for none of them; returns figures, [S] each."""
         config = self.config
         loss, found, below = self._loss(self.params, batch)
-        norm = self.optimizer.descend(loss, self.lr, config.max_grad_norm)
-        self.updates += 1
+        norm = self.optimizer.descend(loss, lr, config.max_grad_norm)
         blend(self.target, self.params, config.target_tau)
-        # Early on the average is short, so that it does not hold on to the initial weights.
-        blend(self.average, self.params, max(config.average_tau, 1 / self.updates))
-        unit = self.reachable.unit
-        self._tally.add(
-            loss=loss.detach(),
-            q=(found.value + below).detach().mean(-1),
-            grad_norm=norm,
-            clipped=(norm > config.max_grad_norm).float(),
-            advantage=below.detach().mean(-1),
-            saturated=(found.mu.detach().abs() > 0.99).float().mean((1, 2)),
-            logdiag=found.lower.detach().diagonal(dim1=-2, dim2=-1).log().mean((1, 2)) - 0.5 * unit.log().squeeze(-1),
-        )
+        blend(self.average, self.params, average_tau)
+        log_diagonal = found.lower.detach().diagonal(dim1=-2, dim2=-1).log().mean((1, 2))
+        return {
+            "loss": loss.detach(),
+            "q": (found.value + below).detach().mean(-1),
+            "grad_norm": norm,
+            "clipped": (norm > config.max_grad_norm).float(),
+            "advantage": below.detach().mean(-1),
+            "saturated": (found.mu.detach().abs() > 0.99).float().mean((1, 2)),
+            "logdiag": log_diagonal - 0.5 * self.reachable.unit.log().squeeze(-1),
+        }
 
     def _loss(self, params: Params, batch: Batch) -> tuple[torch.Tensor, Parts, torch.Tensor]:
         """The loss [S] of parameters on a batch, what Q is made of there, and the actions' advantages [S, B]."""

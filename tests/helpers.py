@@ -32,6 +32,15 @@ def vector_task(features: int = 3, actions: int = 2, envs: int = 1) -> Task:
     )
 
 
+def control_task(features: int = 3, dimensions: int = 2, envs: int = 1, low: float = -1.0, high: float = 1.0) -> Task:
+    """A task with `features` numbers to see and `dimensions` to choose between two bounds."""
+    return Task(
+        observation_space=gym.spaces.Box(-10, 10, (features,), np.float32),
+        action_space=gym.spaces.Box(low, high, (dimensions,), np.float32),
+        envs=envs,
+    )
+
+
 def make_step(
     obs: Any,
     action: Any,

@@ -10,16 +10,7 @@ import torch
 from agents.base import Agent, Task
 from agents.ddpg import DDPG, DDPGConfig, td_target
 from agents.networks import clone
-from tests.helpers import build_agent, make_step, random_step
-
-
-def control_task(features: int = 3, dimensions: int = 2, envs: int = 1, reach: float = 1.0) -> Task:
-    """A task with `features` numbers to see and `dimensions` to choose between -reach and reach."""
-    return Task(
-        observation_space=gym.spaces.Box(-10, 10, (features,), np.float32),
-        action_space=gym.spaces.Box(-reach, reach, (dimensions,), np.float32),
-        envs=envs,
-    )
+from tests.helpers import build_agent, control_task, make_step, random_step
 
 
 def built(task: Task, seeds: int = 1, **fields: Any) -> DDPG:
@@ -106,7 +97,7 @@ def test_the_actor_climbs_its_critic_and_leaves_it_as_it_is():
 
     before = climbed()
     for _ in range(5):
-        agent._improve_actor(batch, features)
+        agent._improve_actor(batch, features, 1e-3)
     assert (climbed() > before).all()
     assert not changed(critic, agent.critic)
 
@@ -120,7 +111,7 @@ def test_a_saturated_actor_comes_back():
         agent.actor["actor.1.bias"].fill_(20.0)
     batch = agent.memory.sample(8, 0.99, 1, agent._replay_streams)
     for _ in range(3):
-        agent._improve_actor(batch, agent.encoder(agent.critic, batch.obs))
+        agent._improve_actor(batch, agent.encoder(agent.critic, batch.obs), 1e-3)
     assert (agent.actor["actor.1.bias"] < 20.0).all()
 
 
@@ -158,7 +149,7 @@ def test_updates_keep_a_fixed_schedule():
 
 
 def test_exploration_fills_the_space_and_ends_small():
-    task = control_task(dimensions=2, envs=5, reach=3.0)
+    task = control_task(dimensions=2, envs=5, low=-3.0, high=3.0)
     agent = built(task, noise_start=1.0, noise_end=0.01, ramp_steps=10, last_scale=0.0, learning_starts=1000)
     obs, first = np.zeros((1, 5, 3), np.float32), np.zeros((1, 5), bool)
     early = np.concatenate([agent.act(obs, first, explore=True) for _ in range(40)])
@@ -208,7 +199,7 @@ def test_it_learns_to_bring_a_point_home(options: dict[str, Any]):
     """Doing nothing costs 5 on average, and the best that can be done 0.35: 1/3 at once, and what is left of starts
     beyond 0.6."""
     agent = build_agent(
-        "ddpg", control_task(1, 1, 4, reach=2.0), 2, hidden=(32,), learning_starts=100, ramp_steps=1000,
+        "ddpg", control_task(1, 1, 4, low=-2.0, high=2.0), 2, hidden=(32,), learning_starts=100, ramp_steps=1000,
         average_tau=0.02, gamma=0.9, steps_per_update=2, **options,
     )  # fmt: skip
     assert point_return(agent).min() > -1

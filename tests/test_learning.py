@@ -13,7 +13,7 @@ from agents.networks import Params, init_mlp, mlp
 from agents.registry import find_agent
 from agents.streams import SeedStreams
 from eval.runs import Run, RunConfig, create_run
-from tests.helpers import CPU, build_agent, random_step, seeds_of, vector_task
+from tests.helpers import CPU, build_agent, control_task, random_step, seeds_of, vector_task
 from train.trainer import train
 
 
@@ -101,17 +101,32 @@ def test_a_tally_gives_means_and_begins_anew():
     assert tally.drain() == {}
 
 
-@pytest.mark.parametrize("part", ["drawing", "learning"])
-def test_an_update_compiles_as_one_program_that_computes_the_same(part: str):
+CONTROL = {"learning_starts": 12, "batch_size": 8, "memory_size": 200, "hidden": (6,)}
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "settings"),
+    [
+        ("dqn", "drawing", {"target_interval": 2}),
+        ("dqn", "learning", {"target_interval": 2}),
+        ("naf", "learning", {"twin_networks": True}),
+        ("ddpg", "learning", {"twin_critics": True, "policy_delay": 2}),
+        ("ddpg", "learning", {"target_noise": 0.0}),
+    ],
+)
+def test_an_update_compiles_as_one_program_that_computes_the_same(name: str, part: str, settings: dict[str, object]):
     """What a GPU is given: no part of it falls back to Python, and none waits for a number. Compiled for a CPU here."""
-    task = vector_task(features=3, actions=4, envs=2)
-    settings = {"learning_starts": 12, "batch_size": 8, "memory_size": 200, "hidden": (6,), "target_interval": 2}
-    plain, other = (build_agent("dqn", task, 2, **settings) for _ in range(2))
+    task = vector_task(features=3, actions=4, envs=2) if name == "dqn" else control_task(features=3, envs=2)
+    plain, other = (build_agent(name, task, 2, **CONTROL, **settings) for _ in range(2))
     if part == "drawing":
         other.memory._look_up = compile_whole(other.memory._transitions, "aot_eager")  # pyright: ignore[reportAttributeAccessIssue]
     else:
         program = compile_whole(other._step_of_descent, "aot_eager")  # pyright: ignore[reportAttributeAccessIssue]
-        other._learn = lambda batch, moves, *rates: program(batch, moves, *map(torch.tensor, rates))  # pyright: ignore[reportAttributeAccessIssue]
+
+        def learn(*given: object) -> object:
+            return program(*(torch.tensor(one) if isinstance(one, float) else one for one in given))
+
+        setattr(other, "_step" if name == "ddpg" else "_learn", learn)
     for index in range(30):
         step = random_step(task, 2, np.random.default_rng(index))
         for agent in (plain, other):

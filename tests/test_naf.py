@@ -8,8 +8,8 @@ import torch
 
 from agents.base import Task
 from agents.naf import LOG_DIAGONAL, NAF, NAFConfig, Parts, advantage, noisy_value, parts, td_target
-from tests.helpers import build_agent, make_step, random_step
-from tests.test_ddpg import control_task, point_return
+from tests.helpers import build_agent, control_task, make_step, random_step
+from tests.test_ddpg import point_return
 
 HAND = Parts(
     value=torch.tensor([[7.0]]),  # [S=1, B=1]
@@ -168,7 +168,7 @@ def test_absurd_settings_are_refused(fields: dict[str, Any]):
 def test_it_learns_to_bring_a_point_home(noise: str):
     """Doing nothing costs 5 on average, and the best that can be done 0.35."""
     agent = build_agent(
-        "naf", control_task(1, 1, 4, reach=2.0), 2, hidden=(32,), learning_starts=100, ramp_steps=1000,
+        "naf", control_task(1, 1, 4, low=-2.0, high=2.0), 2, hidden=(32,), learning_starts=100, ramp_steps=1000,
         average_tau=0.02, gamma=0.9, steps_per_update=2, noise=noise,
     )  # fmt: skip
     assert point_return(agent).min() > -1

@@ -16,7 +16,7 @@ from envs.vector import make_vector
 from eval.evaluation import play
 from eval.loop import EvaluationSeeds, Interaction, training_seeds
 from eval.tasks import describe_task
-from tests.helpers import CPU, build_agent, make_step, vector_task
+from tests.helpers import CPU, build_agent, control_task, make_step, vector_task
 
 REWARD = torch.tensor([[1.0, 8.0], [2.0, 16.0], [4.0, 0.0]])  # [T=3, M=2]; the second episode has two steps
 LENGTH = torch.tensor([3, 2])
@@ -26,14 +26,6 @@ def build(task: Task, seeds: int = 1, **fields: Any) -> Reinforce:
     agent = build_agent("reinforce", task, seeds, **fields)
     assert isinstance(agent, Reinforce)
     return agent
-
-
-def control_task(low: float = -1.0, high: float = 1.0, dimensions: int = 2, envs: int = 1) -> Task:
-    return Task(
-        observation_space=gym.spaces.Box(-10, 10, (3,), np.float32),
-        action_space=gym.spaces.Box(low, high, (dimensions,), np.float32),
-        envs=envs,
-    )
 
 
 def test_returns_are_of_what_came_after_a_step_only():
@@ -402,7 +394,7 @@ def test_without_a_baseline_nothing_is_predicted_and_returns_are_all_there_is():
 
 def test_a_gaussian_policy_finds_the_best_action():
     """Reward -(a - target)^2 with other targets after other observations, within bounds of 0 and 10."""
-    agent = build(control_task(0.0, 10.0, dimensions=1, envs=32), seeds=2, hidden=(16,), max_kl=0.1)
+    agent = build(control_task(dimensions=1, envs=32, low=0.0, high=10.0), seeds=2, hidden=(16,), max_kl=0.1)
     obs = np.zeros((2, 32, 3), np.float32)
     obs[:, ::2, 0] = 1.0
     target = np.where(obs[..., 0] == 1, 7.5, 3.0)
