@@ -64,7 +64,8 @@ class Agent(Protocol):
 
     One whose class says `learns_within_episodes = True` goes on learning while it is evaluated, and acts there as in
     training: exploring is how it does well. One whose class says `takes_tensors = True` is given observations as
-    tensors, on whatever device they are, where a simulator has such; to the others they come as arrays.
+    tensors, on whatever device they are, where a simulator has such; to the others they come as arrays. One whose class
+    says `learns_before_acting = True` gets a chance to `update` before it acts, beside the one after.
 
     It knows nothing of files, clocks or environments. Everything that influences it later is in `state_dict`: nested
     dictionaries and lists of tensors, arrays and plain values.

@@ -1,6 +1,6 @@
 """REINFORCE: the likelihood-ratio policy gradient over batches of whole episodes (Williams, 1992).
 
-A batch is a fixed number of whole episodes of every column. Taking whichever episodes finish first would favour short
+A batch is the same number of whole episodes of every column. Taking whichever episodes finish first would favour short
 ones, so a column that has its share plays on without being learnt from until the last column of its seed has its own;
 the episode that it is in when the policy changes is left out as well, since the old policy began it. So every episode
 of a batch was acted by one policy from its first step to its last, and that it is in the batch says nothing of its
@@ -16,6 +16,7 @@ actions are drawn from a softmax, continuous ones from a Gaussian.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,8 +31,8 @@ from agents.base import Step, Task, check_bounds
 from agents.encoders import Encoder, check_observation_space
 from agents.finite import Watched
 from agents.lazy import torch
-from agents.learning import adam_step
-from agents.networks import Params, blend, clip, clone, init_mlp, load_params, mlp
+from agents.learning import Adam
+from agents.networks import Params, blend, clone, init_mlp, load_params, mlp
 from agents.objectives import Objective
 from agents.rollouts import EpisodeMemory, Episodes
 from agents.saved import check_shape, check_shapes
@@ -49,7 +50,10 @@ class ReinforceConfig:
     gamma: float = 0.99
     """Discount per environment step, in [0, 1]."""
     batch_episodes: int = 1
-    """Whole episodes of each column in a batch; a seed's batch has that many times its environments."""
+    """Whole episodes of each column in a batch, at least; a seed's batch has that many times its environments."""
+    batch_steps: int = 0
+    """Steps of a seed's batch, at least: every column adds episodes until it has them. 0: whatever `batch_episodes`
+    have."""
     episode_limit: int = 1_000
     """Steps of an episode that are learnt from; what is longer is cut there as by a time limit. Bounds the memory."""
     lr: float = 1e-2
@@ -93,6 +97,7 @@ class ReinforceConfig:
             self,
             gamma=(0, 1),
             batch_episodes=(1, 1e6),
+            batch_steps=(0, 1e9),
             episode_limit=(1, 1e9),
             lr=(1e-8, 1),
             lr_half_steps=(0, 1e12),
@@ -213,6 +218,7 @@ class Reinforce:
     """Policies and baselines of all seeds, and the episodes that they are learning from."""
 
     takes_tensors = True
+    learns_before_acting = True
     metric_names: tuple[str, ...] = (
         "loss",
         "entropy",
@@ -250,7 +256,9 @@ class Reinforce:
             self.value = self._predicted  # there for those who ask an agent what it expects
         self.average: Params = clone(self.params)
         self._adam, self._value_adam = SeedAdam(self.params, self.seeds), SeedAdam(self.value_params, self.seeds)
-        self.memory = EpisodeMemory(config.batch_episodes, config.episode_limit, task, self.seeds, device)
+        self.memory = EpisodeMemory(
+            config.batch_episodes, config.batch_steps, config.episode_limit, task, self.seeds, device
+        )
         self._scale = torch.zeros(self.seeds, device=device)
         """What each seed's advantages were last divided by."""
         self.steps = 0
@@ -260,18 +268,21 @@ class Reinforce:
         self._news = np.zeros(self.seeds, bool)
         """Which seeds have learnt since somebody asked for figures."""
 
-    def policy(self, params: Params, encoder: Encoder, obs: torch.Tensor) -> torch.distributions.Distribution:
-        """The distribution of actions for observations [S, B, ...]."""
-        out = mlp(params, "policy", encoder(params, obs))  # [S, B, A] or [S, B, D]
+    def policy(self, params: Params, encoder: Encoder, standard: torch.Tensor) -> torch.distributions.Distribution:
+        """The distribution of actions for observations that the encoder has standardised, [S, B, ...]."""
+        out = mlp(params, "policy", encoder.convolve(params, standard))  # [S, B, A] or [S, B, D]
         if "log_std" not in params:
             return torch.distributions.Categorical(logits=out, validate_args=False)
         std = params["log_std"].clamp(*LOG_STD).exp().expand_as(out)
         normal = torch.distributions.Normal(out, std, validate_args=False)
         return torch.distributions.Independent(normal, 1, validate_args=False)
 
-    def _values(self, params: Params, encoder: Encoder, obs: torch.Tensor) -> torch.Tensor:
-        """What the baseline expects from observations on, [S, B, ...] -> [S, B]."""
-        return mlp(params, "value", encoder(params, obs)).squeeze(-1) * self._horizon
+    def _values(self, params: Params, encoder: Encoder, standard: torch.Tensor) -> torch.Tensor:
+        """What the baseline expects from standardised observations on, [S, B, ...] -> [S, B]."""
+        return mlp(params, "value", encoder.convolve(params, standard)).squeeze(-1) * self._horizon
+
+    def _standardised(self, obs: NDArray[Any]) -> torch.Tensor:
+        return self.encoder.standardise(self.encoder.prepare(torch.as_tensor(obs, device=self.device)))
 
     @property
     def _horizon(self) -> float:
@@ -280,11 +291,9 @@ class Reinforce:
         return limit if self.config.gamma == 1 else min(limit, 1 / (1 - self.config.gamma))
 
     def act(self, obs: NDArray[Any], first: NDArray[np.bool_], *, explore: bool) -> NDArray[Any]:
-        if explore:
-            self.update()  # the loop lets agents learn after they have acted; this step is to be the new policy's
         with torch.no_grad():
             params = self.params if explore else self.average
-            policy = self.policy(params, self.encoder, torch.as_tensor(obs, device=self.device))
+            policy = self.policy(params, self.encoder, self._standardised(obs))
             if isinstance(policy, torch.distributions.Categorical):
                 chosen = (
                     exploration.sample(policy.probs, self._explore_streams)
@@ -301,7 +310,7 @@ class Reinforce:
     def _predicted(self, obs: NDArray[Any]) -> NDArray[np.floating]:
         """Return that the baseline expects from observations on, [S, E, ...] -> [S, E]."""
         with torch.no_grad():
-            return self._values(self.value_params, self.encoder, torch.as_tensor(obs, device=self.device)).cpu().numpy()
+            return self._values(self.value_params, self.encoder, self._standardised(obs)).cpu().numpy()
 
     def observe(self, step: Step) -> None:
         self.steps += step.reward.shape[1]
@@ -321,7 +330,8 @@ class Reinforce:
 
     def _learn(self, seed: int) -> None:
         """One step of a seed's policy on its batch, and several of its baseline."""
-        config, batch, encoder = self.config, self.memory.take(seed), self._encoder_of(seed)
+        config, encoder = self.config, self._encoder_of(seed)
+        batch = self._standard(self.memory.take(seed), encoder)
         params, value_params = self._adam.of(seed), self._value_adam.of(seed)
         advantage, returns = self._judged(batch, value_params, encoder)
         judged, scale = standardised(advantage, self._scale[seed : seed + 1] * config.scale_memory)
@@ -338,7 +348,7 @@ class Reinforce:
         for number in range(config.value_steps if config.baseline else 0):
             share = slice(number % shares, None, shares)
             value_loss = self._value_loss(value_params, encoder, batch.obs[:, share], returns[:, share])
-            self._value_adam.descend(seed, value_params, value_loss, config.value_lr, config.max_grad_norm)
+            self._value_adam.descend(seed, value_loss, config.value_lr, config.max_grad_norm)
             figures.setdefault("value_loss", value_loss)  # of what the advantages were taken from
         for name, figure in figures.items():
             self._figures[name][seed] = figure.item()
@@ -364,7 +374,7 @@ class Reinforce:
                 log_prob, entropy = now.log_prob(batch.action[:, part]), now.entropy()
                 bonus, clip_ratio = config.entropy_bonus, config.clip_ratio
                 loss = policy_loss(log_prob, old[:, part], judged[:, part], entropy, bonus, clip_ratio)
-                norm = self._adam.descend(seed, params, loss, self.lr, config.max_grad_norm)
+                norm = self._adam.descend(seed, loss, self.lr, config.max_grad_norm)
                 figures = {"loss": loss, "entropy": entropy.mean(), "grad_norm": norm}
             with torch.no_grad():
                 figures["kl"] = kl = divergence(policy, self.policy(params, encoder, batch.obs)).mean()
@@ -397,11 +407,11 @@ class Reinforce:
         """What policy and baseline of seed 0 are about to minimise; nothing until its batch is full."""
         if 0 not in self.memory.full_seeds():
             return {}
-        config, encoder, batch = self.config, self._encoder_of(0), self.memory.look(0)
+        config, encoder = self.config, self._encoder_of(0)
+        batch = self._standard(self.memory.look(0), encoder)
         value_params = self._value_adam.of(0)
         advantage, returns = self._judged(batch, value_params, encoder)
         judged, _ = standardised(advantage, self._scale[:1] * config.scale_memory)
-        obs = encoder.standardise(encoder.prepare(batch.obs))
         with torch.no_grad():
             old = self.policy(self._adam.of(0), encoder, batch.obs).log_prob(batch.action)
 
@@ -417,7 +427,7 @@ class Reinforce:
                 max_norm=config.max_grad_norm,
                 lr=self.lr,
                 encoder=encoder,
-                obs=obs,
+                obs=batch.obs,
             )
         }
         if config.baseline:
@@ -428,9 +438,15 @@ class Reinforce:
                 max_norm=config.max_grad_norm,
                 lr=config.value_lr,
                 encoder=encoder,
-                obs=obs,
+                obs=batch.obs,
             )
         return found
+
+    @staticmethod
+    def _standard(batch: Episodes, encoder: Encoder) -> Episodes:
+        """A batch whose observations its encoder has standardised, once for all that will be done with them."""
+        obs, last_obs = (encoder.standardise(encoder.prepare(seen)) for seen in (batch.obs, batch.last_obs))
+        return dataclasses.replace(batch, obs=obs, last_obs=last_obs)
 
     def _encoder_of(self, seed: int) -> Encoder:
         """The encoder as one seed's batch needs it, with the statistics of that seed."""
@@ -509,7 +525,7 @@ class Reinforce:
 
 
 class SeedAdam:
-    """Adam (Kingma and Ba, 2015) that moves one seed at a time, since seeds fill their batches at different times.
+    """An `Adam` for each seed's share of the parameters, since seeds fill their batches at different times.
 
     Args:
         params: stacked over seeds, moved in place.
@@ -517,41 +533,37 @@ class SeedAdam:
     """
 
     def __init__(self, params: Params, seeds: int):
-        self.params = params
-        self._mean = {name: torch.zeros_like(tensor) for name, tensor in params.items()}
-        self._square = {name: torch.zeros_like(tensor) for name, tensor in params.items()}
-        self._count = np.zeros(seeds, np.int64)
+        self._adams = [
+            Adam({name: tensor.detach()[seed : seed + 1] for name, tensor in params.items()})
+            for seed in range(seeds if params else 0)
+        ]
 
     def of(self, seed: int) -> Params:
         """One seed's slices of the parameters, [1, ...] each, to be differentiated by."""
-        return {name: tensor.detach()[seed : seed + 1].requires_grad_() for name, tensor in self.params.items()}
+        return self._adams[seed].params if self._adams else {}
 
-    def descend(self, seed: int, own: Params, loss: torch.Tensor, lr: float, max_norm: float) -> torch.Tensor:
+    def descend(self, seed: int, loss: torch.Tensor, lr: float, max_norm: float) -> torch.Tensor:
         """Moves one seed's slices down the gradient of their loss; returns the gradient's norm before clipping, [1]."""
-        gradients = torch.autograd.grad(loss.sum(), list(own.values()))
-        norm = clip(gradients, max_norm)
-        self._count[seed] += 1
-        with torch.no_grad():
-            means, squares = self._averages(seed)
-            moves = adam_step(gradients, means, squares, int(self._count[seed]), lr)
-            for tensor, move in zip(own.values(), moves, strict=True):
-                tensor.add_(move)
-        return norm
+        return self._adams[seed].descend(loss, lr, max_norm)
 
     def preview(self, seed: int, gradients: Sequence[torch.Tensor], lr: float) -> list[torch.Tensor]:
         """What a step of one seed along clipped gradients would add to its parameters; nothing is changed."""
-        means, squares = ([average.clone() for average in averages] for averages in self._averages(seed))
-        return adam_step(gradients, means, squares, int(self._count[seed]) + 1, lr)
-
-    def _averages(self, seed: int) -> list[list[torch.Tensor]]:
-        """One seed's slices of the means and of the squares."""
-        return [[average[seed : seed + 1] for average in of.values()] for of in (self._mean, self._square)]
+        return self._adams[seed].preview(gradients, lr)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"mean": self._mean, "square": self._square, "count": self._count}
+        """As one `Adam` of all seeds has it, with a count for each."""
+        states = [adam.state_dict() for adam in self._adams]
+        averages = {
+            average: {name: torch.cat([state[average][name] for state in states]) for name in self.of(0)}
+            for average in ("mean", "square")
+        }
+        return {"count": torch.tensor([float(state["count"]) for state in states]), **averages}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        load_params(self._mean, state["mean"])
-        load_params(self._square, state["square"])
-        check_shape("count", state["count"], self._count.shape)
-        self._count = np.array(state["count"])
+        check_shape("count", state["count"], (len(self._adams),))
+        for seed, adam in enumerate(self._adams):
+            own = {
+                average: {name: tensor[seed : seed + 1] for name, tensor in state[average].items()}
+                for average in ("mean", "square")
+            }
+            adam.load_state_dict({"count": state["count"][seed], **own})

@@ -92,7 +92,8 @@ class Interaction:
         seeds: S.
         episode_seed: reset seeds of episodes.
         explore: whether the agent acts as in training, or as well as it can.
-        meanwhile: called while the environments step: the place for learning, on a fixed schedule.
+        meanwhile: called while the environments step: the place for learning, on a fixed schedule. Before the agent
+            acts, too, if it has `learns_before_acting`.
     """
 
     def __init__(
@@ -140,6 +141,9 @@ class Interaction:
             obs, first, running = self._obs, self._first, self._running
             reset_info = dict(self._reset_info)
             self.watch.lap("other")
+            if self.meanwhile is not None and getattr(self.agent, "learns_before_acting", False):
+                self.meanwhile()  # the step that follows is to be the new policy's
+                self.watch.lap("learn")
             seen: Watched = {SEEN: {"obs": self._by_seed(obs)}} if isinstance(obs, torch.Tensor) else {}  # pyright: ignore[reportAssignmentType]
             self._finite.ask({**self.agent.watched(), **seen})
             try:

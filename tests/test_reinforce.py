@@ -106,6 +106,7 @@ def test_passes_in_parts_see_every_step_as_often_and_in_another_order_each_time(
         vector_task(features=3, actions=4, envs=6), passes=3, minibatch=4, max_kl=1e9, hidden=(16,), baseline=False
     )
     obs = np.random.default_rng(0).normal(size=(1, 6, 3)).astype(np.float32)
+    agent.encoder.observe = lambda obs: obs  # nothing is standardised away
     looked: list[list[float]] = []
     policy = agent.policy
 
@@ -119,7 +120,8 @@ def test_passes_in_parts_see_every_step_as_often_and_in_another_order_each_time(
     agent.update()
     assert [len(part) for part in looked] == [3] * 6  # no part is larger than 4, and they are of one size
     passes = [looked[0] + looked[1], looked[2] + looked[3], looked[4] + looked[5]]
-    assert all(sorted(one) == sorted(obs[0, :, 0].tolist()) for one in passes)
+    shown = sorted(agent._standardised(obs)[0, :, 0].tolist())
+    assert all(sorted(one) == shown for one in passes)
     assert len({tuple(one) for one in passes}) == 3
 
 
@@ -143,10 +145,10 @@ class Columns:
         self.memory.add(step, torch.tensor([[int(o) % 3 for o in obs]]))
 
 
-def memory_of(episodes: int = 1, limit: int = 50, seeds: int = 1, envs: int = 3) -> EpisodeMemory:
+def memory_of(episodes: int = 1, steps: int = 0, limit: int = 50, seeds: int = 1, envs: int = 3) -> EpisodeMemory:
     space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32)
     task = Task(observation_space=space, action_space=gym.spaces.Discrete(3), envs=envs)
-    return EpisodeMemory(episodes, limit, task, seeds, CPU)
+    return EpisodeMemory(episodes, steps, limit, task, seeds, CPU)
 
 
 def seen(memory: EpisodeMemory) -> list[list[float]]:
@@ -168,6 +170,34 @@ def test_a_batch_is_the_same_number_of_whole_episodes_of_every_column():
     assert memory.full_seeds() == [0]
     # The first column has gone through six episodes, and only its first two count.
     assert seen(memory) == [[100], [100, 101], [100, 101, 102], [200], [200, 201, 202, 203], [200, 201, 202]]
+
+
+def test_a_batch_goes_on_until_it_has_its_steps():
+    memory = memory_of(steps=11, limit=5, envs=2)
+    columns = Columns([[1] * 20, [4, 2, 5, 9]], memory)
+    for _ in range(10):
+        assert memory.full_seeds() == []
+        columns.step()
+    # Three rounds have 3 + 11 steps; the first column has gone through ten episodes meanwhile.
+    assert memory.full_seeds() == []
+    columns.step()
+    assert memory.full_seeds() == [0]
+    assert seen(memory) == [
+        [100], [100, 101, 102, 103], [200], [200, 201], [300], [300, 301, 302, 303, 304]
+    ]  # fmt: skip
+    assert memory.full_seeds() == []
+
+
+@pytest.mark.parametrize("lengths", [[[1] * 90, [30, 30]], [[1] * 90, [1] * 90], [[7] * 30, [2] * 90]])
+def test_a_batch_of_steps_is_full_one_day_whatever_the_lengths(lengths: list[list[int]]):
+    """Also where one column has no room left for more episodes before another has enough."""
+    memory = memory_of(steps=20, limit=10, envs=2)
+    columns = Columns(lengths, memory)
+    for _ in range(60):
+        columns.step()
+        if memory.full_seeds():
+            break
+    assert memory.take(0).obs.shape[1] >= 20
 
 
 def test_an_episode_that_the_old_policy_began_is_left_out():
@@ -265,7 +295,7 @@ def test_every_step_of_a_batch_was_acted_by_the_policy_that_learns_from_it(conti
     def learn(seed: int) -> None:
         nonlocal checked
         batch = memory.take(seed)
-        log_prob = agent.policy(agent.params, agent.encoder, batch.obs).log_prob(batch.action)
+        log_prob = agent.policy(agent.params, agent.encoder, agent._standardised(batch.obs.numpy())).log_prob(batch.action)
         for obs, found in zip(batch.obs[0, :, 0, 0, 0].tolist(), log_prob[0].tolist(), strict=True):
             assert chosen[obs] == pytest.approx(found, abs=1e-5)
             checked += 1
@@ -276,12 +306,13 @@ def test_every_step_of_a_batch_was_acted_by_the_policy_that_learns_from_it(conti
     with torch.no_grad():
         for _ in range(120):
             obs = rng.normal(size=(1, 3, 2, 2, 7)).astype(np.float32)
+            agent.update()  # as the loop does it, before acting and after
             action = agent.act(obs, np.zeros((1, 3), bool), explore=True)
             sampled = agent._sampled if continuous else torch.as_tensor(action)
             assert sampled is not None
-            log_prob = agent.policy(agent.params, agent.encoder, torch.as_tensor(obs)).log_prob(sampled)
+            log_prob = agent.policy(agent.params, agent.encoder, agent._standardised(obs)).log_prob(sampled)
             chosen |= dict(zip(obs[0, :, 0, 0, 0].tolist(), log_prob[0].tolist(), strict=True))
-            agent.update()  # as the loop does it, between acting and observing
+            agent.update()
             ended = rng.random((1, 3)) < 0.3
             agent.observe(make_step(obs, action, np.zeros((1, 3)), obs, terminated=ended))
     assert checked > 50
@@ -299,12 +330,12 @@ def test_one_step_does_not_change_the_policy_beyond_the_limit():
     agent = build(vector_task(features=3, actions=4, envs=6), lr=0.5, max_kl=0.01, hidden=(16,))
     rng = np.random.default_rng(0)
     obs = rng.normal(size=(1, 6, 3)).astype(np.float32)
-    before = agent.policy(agent.params, agent.encoder, torch.as_tensor(obs))
+    before = agent.policy(agent.params, agent.encoder, agent._standardised(obs))
     step = make_step(obs, rng.integers(4, size=(1, 6)), rng.normal(size=(1, 6)), obs, terminated=np.ones((1, 6)))
     agent.encoder.observe = lambda obs: obs  # which would change the policy too
     agent.observe(step)
     agent.update()
-    after = agent.policy(agent.params, agent.encoder, torch.as_tensor(obs))
+    after = agent.policy(agent.params, agent.encoder, agent._standardised(obs))
     changed = torch.distributions.kl_divergence(before, after).mean().item()
     assert agent.metrics()["kl"].item() > 0.1  # what the step would have done
     assert 0.002 < changed < 0.03
@@ -324,7 +355,7 @@ def test_greedily_a_slow_average_of_the_policies_acts():
         blend(expected, agent.params, max(0.25, 1 / update))  # the mean of all until there are four
         for name, tensor in expected.items():
             torch.testing.assert_close(agent.average[name], tensor)
-    values = agent.policy(agent.average, agent.encoder, torch.as_tensor(obs)).probs  # pyright: ignore[reportAttributeAccessIssue]
+    values = agent.policy(agent.average, agent.encoder, agent._standardised(obs)).probs  # pyright: ignore[reportAttributeAccessIssue]
     greedily = agent.act(obs, np.ones((1, 6), bool), explore=False)
     np.testing.assert_array_equal(greedily, values.argmax(-1))
 
@@ -342,13 +373,12 @@ def test_likelihoods_are_of_what_was_sampled_not_of_what_was_clipped():
     agent = build(control_task(), std_start=2.5)
     obs, first = np.zeros((1, 1, 3), np.float32), np.ones((1, 1), bool)
     kept, clipped = [], 0
-    for _ in range(20):
+    for left in reversed(range(20)):
         action = agent.act(obs, first, explore=True)
         assert agent._sampled is not None
         kept.append(agent._sampled[0, 0].tolist())
         clipped += int((abs(action) == 1).any())
-        agent.observe(make_step(obs, action, [[0.0]], obs))
-    agent.memory._done[:], agent.memory._ring["length"][0, 0] = 1, 20
+        agent.observe(make_step(obs, action, [[0.0]], obs, terminated=[[not left]]))
     np.testing.assert_array_equal(agent.memory.take(0).action[0], np.array(kept, np.float32))
     assert clipped > 5
 
@@ -402,6 +432,7 @@ def test_a_gaussian_policy_finds_the_best_action():
         action = agent.act(obs, np.ones((2, 32), bool), explore=True)
         reward = -np.square(action[..., 0] - target)
         agent.observe(make_step(obs, action, reward, obs, terminated=np.ones((2, 32))))
+        agent.update()
     np.testing.assert_allclose(agent.act(obs, np.ones((2, 32), bool), explore=False)[..., 0], target, atol=0.7)
 
 

@@ -12,6 +12,8 @@ from typing import Any
 # later: what tells such values apart is looking far ahead, averaging, small steps in the end, and the lower of two
 # opinions.
 _CALM: dict[str, Any] = {"gamma": 0.995, "average_tau": 0.0003, "lr_half_steps": 30_000}
+# With a continuous force, being off the middle has to be seen often to be known, and remembered.
+_BOLD: dict[str, Any] = {"noise_end": 0.2, "target_noise": 0.2, "memory_size": 500_000}
 # Ten passes in small parts over a batch need a third of the steps that one step of Adam a batch does.
 _CALM_POLICY: dict[str, Any] = {
     "gamma": 0.995,
@@ -36,15 +38,9 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "CartPole3D-v0": {"action_gap": 0.5, "memory_size": 400_000, **_CALM},
     },
     "reinforce": {"CartPole3D-v0": _CALM_POLICY, "CartPole3DContinuous-v0": _CALM_POLICY},
-    "ddpg": {"CartPole3DContinuous-v0": {"twin_critics": True, **_CALM}},
+    "ddpg": {"CartPole3DContinuous-v0": {"twin_critics": True, **_BOLD, **_CALM}},
     "naf": {
-        "CartPole3DContinuous-v0": {
-            "twin_networks": True,
-            "noise_end": 0.2,
-            "target_noise": 0.2,
-            "memory_size": 500_000,
-            **_CALM,
-        },
+        "CartPole3DContinuous-v0": {"twin_networks": True, **_BOLD, **_CALM},
         # To get away from a wall takes turning for a while; noise that is drawn afresh at each step averages out.
         "DriveBotContinuous-v0": {"noise": "ornstein-uhlenbeck"},
     },
