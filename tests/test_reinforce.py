@@ -295,7 +295,8 @@ def test_every_step_of_a_batch_was_acted_by_the_policy_that_learns_from_it(conti
     def learn(seed: int) -> None:
         nonlocal checked
         batch = memory.take(seed)
-        log_prob = agent.policy(agent.params, agent.encoder, agent._standardised(batch.obs.numpy())).log_prob(batch.action)
+        seen = agent._standardised(batch.obs.numpy())
+        log_prob = agent.policy(agent.params, agent.encoder, seen).log_prob(batch.action)
         for obs, found in zip(batch.obs[0, :, 0, 0, 0].tolist(), log_prob[0].tolist(), strict=True):
             assert chosen[obs] == pytest.approx(found, abs=1e-5)
             checked += 1

@@ -17,6 +17,7 @@ import numpy as np
 from rich.console import Console
 
 from agents.lazy import torch
+from agents.learning import denormals_flushed
 from agents.registry import find_agent
 from eval.loop import Interaction, agent_seeds, training_seeds
 from eval.runs import RunConfig, create_run
@@ -141,6 +142,7 @@ def our_updates(seeds: int) -> Make:
             agent.observe(step)
         venv.close()
 
+        @denormals_flushed()  # as in training
         def update() -> float:
             agent.steps += UPDATES * config.steps_per_update
             agent.update()

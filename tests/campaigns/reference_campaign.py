@@ -56,7 +56,7 @@ PARTS: dict[str, list[Row]] = {
         Row(agent="dqn", env=POSES, steps=400_000, episodes=1000, flags=BATCHED),
         Row(agent="reinforce", env=POSES, steps=300_000, episodes=1000, flags=BATCHED),
         Row(agent="naf", env=FORCE, steps=500_000, episodes=1000, flags=BATCHED),
-        Row(agent="ddpg", env=FORCE, steps=300_000, episodes=1000, flags=BATCHED),
+        Row(agent="ddpg", env=FORCE, steps=500_000, episodes=1000, flags=BATCHED),
         Row(agent="reinforce", env=FORCE, steps=300_000, episodes=1000, flags=BATCHED),
     ],
     "peers": [
