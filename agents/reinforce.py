@@ -566,4 +566,4 @@ class SeedAdam:
                 average: {name: tensor[seed : seed + 1] for name, tensor in state[average].items()}
                 for average in ("mean", "square")
             }
-            adam.load_state_dict({"count": state["count"][seed], **own})
+            adam.load_state_dict({"count": torch.as_tensor(float(state["count"][seed])), **own})
