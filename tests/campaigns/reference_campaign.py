@@ -54,7 +54,7 @@ def _beside(env: str, steps: int, ours: list[str], theirs: list[str], episodes: 
 PARTS: dict[str, list[Row]] = {
     "cartpole3d": [
         Row(agent="dqn", env=POSES, steps=400_000, episodes=1000, flags=BATCHED),
-        Row(agent="reinforce", env=POSES, steps=300_000, episodes=1000, flags=BATCHED),
+        Row(agent="reinforce", env=POSES, steps=500_000, episodes=1000, flags=BATCHED),
         Row(agent="naf", env=FORCE, steps=500_000, episodes=1000, flags=BATCHED),
         Row(agent="ddpg", env=FORCE, steps=500_000, episodes=1000, flags=BATCHED),
         Row(agent="reinforce", env=FORCE, steps=300_000, episodes=1000, flags=BATCHED),
@@ -72,6 +72,7 @@ PARTS: dict[str, list[Row]] = {
         Row(agent="dqn", env="CartPole-v1", steps=50_000, episodes=100),
         Row(agent="reinforce", env="CartPole-v1", steps=400_000, episodes=100),
         Row(agent="sb3-dqn", env="CartPole-v1", steps=50_000, seeds=4, episodes=100),
+        Row(agent="sb3-ppo", env="CartPole-v1", steps=400_000, seeds=4, episodes=100),
     ],
     "drivebot": [
         Row(agent="dqn", env="DriveBot-v0", steps=100_000, episodes=200),
