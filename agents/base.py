@@ -65,7 +65,8 @@ class Agent(Protocol):
     One whose class says `learns_within_episodes = True` goes on learning while it is evaluated, and acts there as in
     training: exploring is how it does well. One whose class says `takes_tensors = True` is given observations as
     tensors, on whatever device they are, where a simulator has such; to the others they come as arrays. One whose class
-    says `learns_before_acting = True` gets a chance to `update` before it acts, beside the one after.
+    says `learns_before_acting = True` is told to `update` before it acts, so that a step is of the policy that it has
+    become; to the others that is said after, while the environments step.
 
     It knows nothing of files, clocks or environments. Everything that influences it later is in `state_dict`: nested
     dictionaries and lists of tensors, arrays and plain values.

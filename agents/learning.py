@@ -138,7 +138,7 @@ def denormals_flushed() -> Iterator[None]:
     """Meanwhile numbers below 1.2e-38 count as 0, in this thread and in those that it starts.
 
     What Adam remembers of a dead unit shrinks with every step until it is that small, and a processor takes a hundred
-    times as long over such numbers: updates at the end of a long run took half as long again.
+    times as long over such numbers: updates at the end of a long run took up to half as long again.
     """
     torch.set_flush_denormal(True)
     try:

@@ -73,8 +73,8 @@ class EpisodeMemory:
         dtype = np.dtype(space.dtype or np.float32)
         stored = torch.uint8 if dtype == np.uint8 else torch.float32 if dtype.kind == "f" else torch.int64
         action_shape = () if discrete else (int(np.prod(task.action_space.shape or ())),)
-        # An episode takes a row for each step, and one for what it ended with. So many that a column that has no room
-        # for another episode has `steps` steps, and be its episodes of one step each.
+        # An episode takes a row for each step, and one for what it ended with. A column that has no room for another
+        # episode has `steps` steps by itself, even if each of its episodes has one: so every batch is full one day.
         columns, self.rows = seeds * task.envs, episodes * (limit + 1) + 2 * steps
         self._parts: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
             "obs": ((self.rows, columns, *(space.shape or ())), stored),
@@ -139,10 +139,10 @@ class EpisodeMemory:
 
     def _enough(self, seed: int) -> int:
         """How many episodes of each column make up a batch of a seed; 0 while there are not enough."""
-        columns = self._whole[seed * self.envs : (seed + 1) * self.envs]
-        there = min(map(len, columns))
-        most = int((self._used[seed * self.envs : (seed + 1) * self.envs]).sum()) - sum(map(len, columns))
-        if there < self.episodes or most < self.steps:
+        own = slice(seed * self.envs, (seed + 1) * self.envs)
+        columns = self._whole[own]
+        there, kept = min(map(len, columns)), int(self._used[own].sum()) - sum(map(len, columns))
+        if there < self.episodes or kept < self.steps:  # most of the time, and said without looking at the episodes
             return 0
         steps = np.cumsum([sum(column[number].length for column in columns) for number in range(there)])
         rounds = max(self.episodes, int(np.searchsorted(steps, self.steps)) + 1)

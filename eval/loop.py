@@ -92,8 +92,8 @@ class Interaction:
         seeds: S.
         episode_seed: reset seeds of episodes.
         explore: whether the agent acts as in training, or as well as it can.
-        meanwhile: called while the environments step: the place for learning, on a fixed schedule. Before the agent
-            acts, too, if it has `learns_before_acting`.
+        meanwhile: called once a step, while the environments step: the place for learning, on a fixed schedule. If the
+            agent has `learns_before_acting`, it is called before the agent acts instead.
     """
 
     def __init__(
@@ -110,7 +110,9 @@ class Interaction:
             raise ValueError(f"{envs.num_envs} columns cannot be shared by {seeds} seeds")
         self.envs, self.agent, self.seeds = envs, agent, seeds
         self.per_seed = envs.num_envs // seeds
-        self.explore, self.meanwhile = explore, meanwhile
+        learns_first = getattr(agent, "learns_before_acting", False)
+        self.explore = explore
+        self._before_acting, self._meanwhile = (meanwhile, None) if learns_first else (None, meanwhile)
         self.watch = Stopwatch()
         self._finite = FiniteWatch()
         self._episode_seed = episode_seed
@@ -141,8 +143,8 @@ class Interaction:
             obs, first, running = self._obs, self._first, self._running
             reset_info = dict(self._reset_info)
             self.watch.lap("other")
-            if self.meanwhile is not None and getattr(self.agent, "learns_before_acting", False):
-                self.meanwhile()  # the step that follows is to be the new policy's
+            if self._before_acting is not None:
+                self._before_acting()
                 self.watch.lap("learn")
             seen: Watched = {SEEN: {"obs": self._by_seed(obs)}} if isinstance(obs, torch.Tensor) else {}  # pyright: ignore[reportAssignmentType]
             self._finite.ask({**self.agent.watched(), **seen})
@@ -153,8 +155,8 @@ class Interaction:
             self._check_action(action)
             self.watch.lap("act")
             self.envs.step_async(action.reshape(-1, *action.shape[2:]))  # pyright: ignore[reportAttributeAccessIssue]
-            if self.meanwhile is not None:
-                self.meanwhile()
+            if self._meanwhile is not None:
+                self._meanwhile()
                 self.watch.lap("learn")
             next_obs, reward, terminated, truncated, info = self.envs.step_wait()  # pyright: ignore[reportAttributeAccessIssue]
             next_obs = self._given(next_obs)

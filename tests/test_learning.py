@@ -101,7 +101,7 @@ def test_a_tally_gives_means_and_begins_anew():
     assert tally.drain() == {}
 
 
-CONTROL = {"learning_starts": 12, "batch_size": 8, "memory_size": 200, "hidden": (6,)}
+SMALL = {"learning_starts": 12, "batch_size": 8, "memory_size": 200, "hidden": (6,)}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ CONTROL = {"learning_starts": 12, "batch_size": 8, "memory_size": 200, "hidden":
 def test_an_update_compiles_as_one_program_that_computes_the_same(name: str, part: str, settings: dict[str, object]):
     """What a GPU is given: no part of it falls back to Python, and none waits for a number. Compiled for a CPU here."""
     task = vector_task(features=3, actions=4, envs=2) if name == "dqn" else control_task(features=3, envs=2)
-    plain, other = (build_agent(name, task, 2, **CONTROL, **settings) for _ in range(2))
+    plain, other = (build_agent(name, task, 2, **SMALL, **settings) for _ in range(2))
     if part == "drawing":
         other.memory._look_up = compile_whole(other.memory._transitions, "aot_eager")  # pyright: ignore[reportAttributeAccessIssue]
     else:

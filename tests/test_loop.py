@@ -202,6 +202,18 @@ def test_learning_happens_once_per_step_while_the_environments_step():
     assert calls == [(number + 1, number) for number in range(9)]
 
 
+def test_an_agent_that_learns_before_acting_learns_once_per_step_and_then():
+    class Beforehand(Rule):
+        learns_before_acting = True
+
+    told: list[str] = []
+    venv = Scripted()
+    agent = Beforehand(lambda obs: (told.append(f"act {venv.steps}"), np.zeros(obs.shape[:2]))[1])
+    interaction = loop(venv, agent, meanwhile=lambda: told.append(f"learn {venv.steps}"))
+    list(islice(interaction, 3))
+    assert told == ["learn 0", "act 0", "learn 1", "act 1", "learn 2", "act 2"]
+
+
 def test_a_step_shows_the_true_last_observation_and_the_next_its_own_start():
     venv = Scripted()
     steps = list(islice(loop(venv), 5))

@@ -106,7 +106,7 @@ def test_passes_in_parts_see_every_step_as_often_and_in_another_order_each_time(
         vector_task(features=3, actions=4, envs=6), passes=3, minibatch=4, max_kl=1e9, hidden=(16,), baseline=False
     )
     obs = np.random.default_rng(0).normal(size=(1, 6, 3)).astype(np.float32)
-    agent.encoder.observe = lambda obs: obs  # nothing is standardised away
+    agent.encoder.observe = lambda obs: obs  # what standardises stays as it is
     looked: list[list[float]] = []
     policy = agent.policy
 
@@ -198,6 +198,19 @@ def test_a_batch_of_steps_is_full_one_day_whatever_the_lengths(lengths: list[lis
         if memory.full_seeds():
             break
     assert memory.take(0).obs.shape[1] >= 20
+
+
+def test_a_memory_goes_on_from_its_state():
+    lengths = [[1] * 40, [4, 2, 5, 9, 9]]
+    memory, other = (memory_of(steps=11, limit=5, envs=2) for _ in range(2))
+    columns = Columns(lengths, memory)
+    for step in range(14):
+        if step in (8, 11):  # in the midst of a batch, and with a whole one
+            other.load_state_dict(memory.state_dict())
+            columns.memory, memory, other = other, other, memory_of(steps=11, limit=5, envs=2)
+        assert memory.full_seeds() == ([0] if step >= 11 else [])
+        columns.step()
+    assert [len(episode) for episode in seen(memory)] == [1, 4, 1, 2, 1, 5]
 
 
 def test_an_episode_that_the_old_policy_began_is_left_out():
@@ -307,13 +320,13 @@ def test_every_step_of_a_batch_was_acted_by_the_policy_that_learns_from_it(conti
     with torch.no_grad():
         for _ in range(120):
             obs = rng.normal(size=(1, 3, 2, 2, 7)).astype(np.float32)
-            agent.update()  # as the loop does it, before acting and after
+            agent.update()  # as the loop does it, before acting
             action = agent.act(obs, np.zeros((1, 3), bool), explore=True)
             sampled = agent._sampled if continuous else torch.as_tensor(action)
             assert sampled is not None
             log_prob = agent.policy(agent.params, agent.encoder, agent._standardised(obs)).log_prob(sampled)
             chosen |= dict(zip(obs[0, :, 0, 0, 0].tolist(), log_prob[0].tolist(), strict=True))
-            agent.update()
+            agent.update()  # which must change nothing before the step is observed
             ended = rng.random((1, 3)) < 0.3
             agent.observe(make_step(obs, action, np.zeros((1, 3)), obs, terminated=ended))
     assert checked > 50

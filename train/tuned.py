@@ -12,7 +12,7 @@ from typing import Any
 # later: what tells such values apart is looking far ahead, averaging, small steps in the end, and the lower of two
 # opinions.
 _CALM: dict[str, Any] = {"gamma": 0.995, "average_tau": 0.0003, "lr_half_steps": 30_000}
-# With a continuous force, being off the middle has to be seen often to be known, and remembered.
+# More noise and a longer memory made naf and ddpg tell better what a force is worth where it hardly matters.
 _BOLD: dict[str, Any] = {"noise_end": 0.2, "target_noise": 0.2, "memory_size": 500_000}
 # Ten passes in small parts over a batch need a third of the steps that one step of Adam a batch does.
 _CALM_POLICY: dict[str, Any] = {
