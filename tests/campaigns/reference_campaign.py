@@ -78,6 +78,7 @@ PARTS: dict[str, list[Row]] = {
         Row(agent="dqn", env="DriveBot-v0", steps=100_000, episodes=200),
         Row(agent="reinforce", env="DriveBot-v0", steps=1_000_000, episodes=200),
         Row(agent="sb3-dqn", env="DriveBot-v0", steps=100_000, seeds=4, episodes=200),
+        Row(agent="sb3-ppo", env="DriveBot-v0", steps=1_000_000, seeds=4, episodes=200),
         Row(agent="ddpg", env="DriveBotContinuous-v0", steps=50_000, episodes=200),
         Row(agent="naf", env="DriveBotContinuous-v0", steps=100_000, episodes=200),
         Row(agent="sb3-ddpg", env="DriveBotContinuous-v0", steps=50_000, seeds=4, episodes=200),
