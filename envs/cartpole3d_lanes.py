@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import lanes as row
-from envs.compiled import compile_apart, compiled
-from envs.lanes import HALF, LANES, ONE, TWO, WIDTH, ZERO
+from envs.compiled import compile_apart, compiled, inlined
+from envs.lanes import FEW, HALF, ONE, STRIDE, TWO, WIDTH, ZERO
 from envs.lanes_contacts import (
     AXIS_ROWS,
     FACE_ROWS,
@@ -28,7 +28,8 @@ from envs.lanes_contacts import (
     separating_axis,
 )
 from envs.lanes_manifolds import PLACE_ROWS, refresh, remember
-from envs.lanes_solver import CONTACT_ROWS, FLAG_ROWS, FLOOR_ROWS, solve
+from envs.lanes_rows import CONTACT_ROWS, FLOOR_ROWS
+from envs.lanes_solver import BODY_ROWS, solve
 
 DT = np.float32(1 / 240)
 """Seconds of one physics step."""
@@ -50,6 +51,8 @@ FLOOR_FRICTION, CART_FRICTION = 0.5, 1.0
 CART_REACH, POLE_REACH = np.float32(0.02 * math.sqrt(0.020625)), np.float32(0.02 * math.sqrt(0.0627))
 """How far contacts of the cart, and of the pole with the ground, may part or slide before they are forgotten, m: Bullet
 takes a fiftieth of the smaller body's radius."""
+CACHE_LINE = 64
+"""Bytes."""
 SETTLE_STEPS = 100
 """Physics steps from the start poses to the state that every episode begins with."""
 
@@ -57,10 +60,9 @@ _SIXTH, _TWELFTH, _TWENTIETH, _THIRTIETH, _FORTY_SECOND = (np.float32(1 / number
 
 
 @compiled
-def _orient(body: Any, inverse_inertia: Any) -> None:
-    """Rotation matrix and inverse inertia tensor from the orientation."""
-    jx, jy, jz = inverse_inertia[0], inverse_inertia[1], inverse_inertia[2]
-    for i in range(LANES):
+def _orient(lanes: Any, body: Any) -> None:
+    """The rotation matrix from the orientation."""
+    for i in range(lanes):
         x, y, z, w = body[row.QX + i], body[row.QY + i], body[row.QZ + i], body[row.QW + i]
         r00, r01, r02 = ONE - TWO * (y * y + z * z), TWO * (x * y - w * z), TWO * (x * z + w * y)
         r10, r11, r12 = TWO * (x * y + w * z), ONE - TWO * (x * x + z * z), TWO * (y * z - w * x)
@@ -68,22 +70,16 @@ def _orient(body: Any, inverse_inertia: Any) -> None:
         body[row.R00 + i], body[row.R01 + i], body[row.R02 + i] = r00, r01, r02
         body[row.R10 + i], body[row.R11 + i], body[row.R12 + i] = r10, r11, r12
         body[row.R20 + i], body[row.R21 + i], body[row.R22 + i] = r20, r21, r22
-        body[row.I00 + i] = r00 * r00 * jx + r01 * r01 * jy + r02 * r02 * jz
-        body[row.I01 + i] = r00 * r10 * jx + r01 * r11 * jy + r02 * r12 * jz
-        body[row.I02 + i] = r00 * r20 * jx + r01 * r21 * jy + r02 * r22 * jz
-        body[row.I11 + i] = r10 * r10 * jx + r11 * r11 * jy + r12 * r12 * jz
-        body[row.I12 + i] = r10 * r20 * jx + r11 * r21 * jy + r12 * r22 * jz
-        body[row.I22 + i] = r20 * r20 * jx + r21 * r21 * jy + r22 * r22 * jz
 
 
 @compiled
-def _accelerate(body: Any, inertia: Any, inverse_inertia: Any, inverse_mass: Any, force: Any) -> None:
+def _accelerate(lanes: Any, body: Any, inertia: Any, inverse_inertia: Any, inverse_mass: Any, force: Any) -> None:
     """Velocities after a step of gravity, damping, gyroscopic torque and the force (rows x, y; N)."""
-    for i in range(LANES):
+    for i in range(lanes):
         vx, vy, vz = body[row.VX + i], body[row.VY + i], body[row.VZ + i]
         keep = ONE - DT * (DAMPING + DAMPING * math.sqrt(vx * vx + vy * vy + vz * vz))
         body[row.VX + i] = vx * keep + DT * inverse_mass * force[i]
-        body[row.VY + i] = vy * keep + DT * inverse_mass * force[LANES + i]
+        body[row.VY + i] = vy * keep + DT * inverse_mass * force[STRIDE + i]
         body[row.VZ + i] = vz * keep + FALL
         wx, wy, wz = body[row.WX + i], body[row.WY + i], body[row.WZ + i]
         r00, r01, r02 = body[row.R00 + i], body[row.R01 + i], body[row.R02 + i]
@@ -104,9 +100,9 @@ def _accelerate(body: Any, inertia: Any, inverse_inertia: Any, inverse_mass: Any
 
 
 @compiled
-def _move(body: Any) -> None:
+def _move(lanes: Any, body: Any) -> None:
     """Poses after a step with the velocities."""
-    for i in range(LANES):
+    for i in range(lanes):
         body[row.X + i] += DT * body[row.VX + i]
         body[row.Y + i] += DT * body[row.VY + i]
         body[row.Z + i] += DT * body[row.VZ + i]
@@ -129,18 +125,18 @@ def _move(body: Any) -> None:
 
 
 @compiled
-def _near_floor(body: Any, radius: Any) -> Any:
+def _near_floor(lanes: Any, body: Any, radius: Any) -> Any:
     """Whether any lane's body could touch the floor."""
     near = 0
-    for i in range(LANES):
+    for i in range(lanes):
         near += 1 if body[row.Z + i] - FLOOR < radius else 0
     return near > 0
 
 
 @compiled
-def _any_contacts(manifold: Any) -> Any:
+def _any_contacts(lanes: Any, manifold: Any) -> Any:
     lanes = 0
-    for i in range(LANES):
+    for i in range(lanes):
         lanes += 1 if manifold[row.COUNT + i] > ZERO else 0
     return lanes > 0
 
@@ -151,81 +147,102 @@ def _floats(*numbers: float) -> tuple[np.float32, ...]:
 
 _HALF_CART, _HALF_POLE = _floats(*HALF_CART), _floats(*HALF_POLE)
 _CART_INERTIA, _POLE_INERTIA = _floats(*CART_INERTIA), _floats(*POLE_INERTIA)
-_CART_INVERSE = _floats(*(1 / moment for moment in CART_INERTIA))
-_POLE_INVERSE = _floats(*(1 / moment for moment in POLE_INERTIA))
+_INVERSE_CART_INERTIA = _floats(*(1 / moment for moment in CART_INERTIA))
+_INVERSE_POLE_INERTIA = _floats(*(1 / moment for moment in POLE_INERTIA))
 _INVERSE_MASSES = _floats(1 / CART_MASS, 1 / POLE_MASS)
+_CART_ROOTS = _floats(*(1 / math.sqrt(number) for number in (CART_MASS, *CART_INERTIA)))
+_POLE_ROOTS = _floats(*(1 / math.sqrt(number) for number in (POLE_MASS, *POLE_INERTIA)))
 _FRICTIONS = _floats(FLOOR_FRICTION, CART_FRICTION)
 _POLE_RADIUS = np.float32(math.sqrt(0.0627) + 0.01)
 _CART_RADIUS = np.float32(math.sqrt(0.020625) + 0.01)
 
 
 @compiled
-def advance(bodies: Any, manifolds: Any, forces: Any, first: int, last: int, steps: int) -> None:
+def zeros(count: Any, kind: Any) -> Any:
+    """A row of zeros that begins with a cache line: where vectors lie across two, each costs two reads."""
+    store = np.zeros(count + CACHE_LINE, kind)
+    ahead = (-store.ctypes.data % CACHE_LINE) // store.itemsize
+    return store[ahead : ahead + count]
+
+
+@inlined
+def _solver_rows(kind: Any) -> Any:
+    """What the solver works on; see `envs.lanes_solver.solve`."""
+    return (
+        zeros(FLOOR_ROWS * WIDTH, kind),
+        zeros(FLOOR_ROWS * WIDTH, kind),
+        zeros(CONTACT_ROWS * WIDTH, kind),
+        zeros(BODY_ROWS * WIDTH, kind),
+        zeros(BODY_ROWS * WIDTH, kind),
+    )
+
+
+@compiled
+def advance(bodies: Any, manifolds: Any, forces: Any, columns: int, first: int, last: int, steps: int) -> None:
     """Physics steps of groups `first` to `last` - 1.
 
     Args:
-        bodies: [groups, (cart, pole), BODY_ROWS * LANES].
-        manifolds: [groups, (cart on floor, cart and pole, pole on floor), MANIFOLD_ROWS * LANES].
-        forces: on the carts' centres, [groups, (x, y) * LANES], N.
+        bodies: [groups, (cart, pole), BODY_ROWS * WIDTH].
+        manifolds: [groups, (cart on floor, cart and pole, pole on floor), MANIFOLD_ROWS * WIDTH].
+        forces: on the carts' centres, [groups, (x, y) * WIDTH], N.
+        columns: environments in all groups; lanes beyond them are left alone, but for some in the last vector.
         first, last: groups.
         steps: how many.
     """
     kind = bodies.dtype
-    ground = np.zeros(row.BODY_ROWS * WIDTH, kind)
-    for i in range(LANES):
+    ground = zeros(row.BODY_ROWS * WIDTH, kind)
+    for i in range(STRIDE):
         ground[row.QW + i] = ground[row.R00 + i] = ground[row.R11 + i] = ground[row.R22 + i] = ONE
-    no_force = np.zeros(2 * WIDTH, kind)
-    face, axis, place = (
-        np.zeros(FACE_ROWS * WIDTH, kind),
-        np.zeros(AXIS_ROWS * WIDTH, kind),
-        np.zeros(PLACE_ROWS * WIDTH, kind),
-    )
-    found, aside = np.zeros(row.FOUND_ROWS * WIDTH, kind), np.zeros(WIDTH, kind)
-    near = np.zeros(WIDTH, kind)
-    rows = (
-        np.zeros(FLOOR_ROWS * WIDTH, kind),
-        np.zeros(FLOOR_ROWS * WIDTH, kind),
-        np.zeros(CONTACT_ROWS * WIDTH, kind),
-    )
-    changes = (
-        np.zeros(6 * WIDTH, kind),
-        np.zeros(6 * WIDTH, kind),
-        np.zeros(FLAG_ROWS * WIDTH, kind),
-        np.zeros(FLAG_ROWS * WIDTH, kind),
-    )
+    no_force = zeros(2 * WIDTH, kind)
+    face, axis, place = zeros(FACE_ROWS * WIDTH, kind), zeros(AXIS_ROWS * WIDTH, kind), zeros(PLACE_ROWS * WIDTH, kind)
+    found, aside, near = zeros(row.FOUND_ROWS * WIDTH, kind), zeros(WIDTH, kind), zeros(WIDTH, kind)
+    all_rows, few_rows = _solver_rows(kind), _solver_rows(kind)
     for group in range(first, last):
+        lanes = np.uintp(min(WIDTH, -(-(columns - group * WIDTH) // FEW) * FEW))
         cart, pole, force = bodies[group, 0], bodies[group, 1], forces[group]
         cart_floor, cart_pole, pole_floor = manifolds[group, 0], manifolds[group, 1], manifolds[group, 2]
         for _ in range(steps):
-            _orient(cart, _CART_INVERSE)
-            _orient(pole, _POLE_INVERSE)
-            find_on_floor(cart, _HALF_CART, FLOOR, face, found)
-            remember(cart_floor, ground, cart, found, CART_REACH, place)
-            refresh(cart_floor, ground, cart, CART_REACH)
-            separating_axis(cart, _HALF_CART, pole, _HALF_POLE, axis)
-            if find_on_top(cart, _HALF_CART, pole, _HALF_POLE, axis, face, found, aside) > 0:
-                for i in range(LANES):
+            _orient(lanes, cart)
+            _orient(lanes, pole)
+            find_on_floor(lanes, cart, _HALF_CART, FLOOR, face, found)
+            remember(lanes, cart_floor, ground, cart, found, CART_REACH, place)
+            refresh(lanes, cart_floor, ground, cart, CART_REACH)
+            separating_axis(lanes, cart, _HALF_CART, pole, _HALF_POLE, axis)
+            if find_on_top(lanes, cart, _HALF_CART, pole, _HALF_POLE, axis, face, found, aside) > 0:
+                for i in range(lanes):
                     if aside[i] > ZERO:
                         find_between(cart, _HALF_CART, pole, _HALF_POLE, axis, found, i)
-            remember(cart_pole, cart, pole, found, CART_REACH, place)
-            refresh(cart_pole, cart, pole, CART_REACH)
-            if _near_floor(pole, _POLE_RADIUS) or _any_contacts(pole_floor):
-                find_on_floor(pole, _HALF_POLE, FLOOR, face, found)
-                remember(pole_floor, ground, pole, found, POLE_REACH, place)
-                refresh(pole_floor, ground, pole, POLE_REACH)
-            find_near(cart, _HALF_CART, pole, _HALF_POLE, near)
-            _accelerate(cart, _CART_INERTIA, _CART_INVERSE, _INVERSE_MASSES[0], force)
-            _accelerate(pole, _POLE_INERTIA, _POLE_INVERSE, _INVERSE_MASSES[1], no_force)
-            solve(cart_floor, cart_pole, pole_floor, cart, pole, near, _INVERSE_MASSES, _FRICTIONS, rows, changes)
-            _move(cart)
-            _move(pole)
+            remember(lanes, cart_pole, cart, pole, found, CART_REACH, place)
+            refresh(lanes, cart_pole, cart, pole, CART_REACH)
+            if _near_floor(lanes, pole, _POLE_RADIUS) or _any_contacts(lanes, pole_floor):
+                find_on_floor(lanes, pole, _HALF_POLE, FLOOR, face, found)
+                remember(lanes, pole_floor, ground, pole, found, POLE_REACH, place)
+                refresh(lanes, pole_floor, ground, pole, POLE_REACH)
+            find_near(lanes, cart, _HALF_CART, pole, _HALF_POLE, near)
+            _accelerate(lanes, cart, _CART_INERTIA, _INVERSE_CART_INERTIA, _INVERSE_MASSES[0], force)
+            _accelerate(lanes, pole, _POLE_INERTIA, _INVERSE_POLE_INERTIA, _INVERSE_MASSES[1], no_force)
+            solve(
+                lanes,
+                (cart_floor, cart_pole, pole_floor),
+                (cart, pole),
+                near,
+                (_CART_ROOTS, _POLE_ROOTS),
+                _FRICTIONS,
+                all_rows,
+                few_rows,
+            )
+            _move(lanes, cart)
+            _move(lanes, pole)
+
+
+def _aligned(*shape: int) -> NDArray[np.float32]:
+    return zeros(math.prod(shape), np.dtype(np.float32)).reshape(shape)
 
 
 def compile_loops() -> None:
     """Has the physics compiled, for the numbers that worlds are made of, without a step of it."""
-    bodies = np.zeros((1, 2, row.BODY_ROWS * WIDTH), np.float32)
-    manifolds = np.zeros((1, 3, row.MANIFOLD_ROWS * WIDTH), np.float32)
-    advance(bodies, manifolds, np.zeros((1, 2 * WIDTH), np.float32), 0, 1, 0)
+    bodies, manifolds = _aligned(1, 2, row.BODY_ROWS * WIDTH), _aligned(1, 3, row.MANIFOLD_ROWS * WIDTH)
+    advance(bodies, manifolds, np.zeros((1, 2 * WIDTH), np.float32), 1, 0, 1, 0)
 
 
 @compiled
@@ -255,8 +272,8 @@ class LanesCartPole:
     def __init__(self, columns: int, threads: int = 1):
         self.columns = columns
         groups = -(-columns // WIDTH)
-        self.bodies = np.zeros((groups, 2, row.BODY_ROWS * WIDTH), np.float32)
-        self.manifolds = np.zeros((groups, 3, row.MANIFOLD_ROWS * WIDTH), np.float32)
+        self.bodies = _aligned(groups, 2, row.BODY_ROWS * WIDTH)
+        self.manifolds = _aligned(groups, 3, row.MANIFOLD_ROWS * WIDTH)
         self._forces = np.zeros((groups, 2, WIDTH), np.float32)
         self._all = np.ones(columns, bool)
         self._shares = [share for share in np.array_split(np.arange(groups), threads) if len(share)]
@@ -279,9 +296,17 @@ class LanesCartPole:
         waiting = []
         if self._threads is not None:
             for share in others:
-                arguments = (self.bodies, self.manifolds, forces, int(share[0]), int(share[-1]) + 1, steps)
+                arguments = (
+                    self.bodies,
+                    self.manifolds,
+                    forces,
+                    self.columns,
+                    int(share[0]),
+                    int(share[-1]) + 1,
+                    steps,
+                )
                 waiting.append(self._threads.submit(advance, *arguments))
-        advance(self.bodies, self.manifolds, forces, int(mine[0]), int(mine[-1]) + 1, steps)
+        advance(self.bodies, self.manifolds, forces, self.columns, int(mine[0]), int(mine[-1]) + 1, steps)
         for one in waiting:
             one.result()
 
@@ -312,6 +337,6 @@ class LanesCartPole:
             bodies[:, :, int(row.Z) // WIDTH] = np.array([[CART_HEIGHT], [POLE_HEIGHT]])
             flat = bodies.reshape(1, 2, -1)
             compile_apart("from envs.cartpole3d_lanes import compile_loops; compile_loops()")
-            advance(flat, manifolds, np.zeros((1, 2 * WIDTH), np.float32), 0, 1, SETTLE_STEPS)
+            advance(flat, manifolds, np.zeros((1, 2 * WIDTH), np.float32), 1, 0, 1, SETTLE_STEPS)
             cls._settled = flat[..., ::WIDTH].copy(), manifolds[..., ::WIDTH].copy()
         return cls._settled

@@ -34,7 +34,7 @@ from envs.keywords import config_from
 from envs.lanes import WIDTH
 from envs.native import NativeVectorEnv, discrete_actions
 
-THREAD_COLUMNS = 4 * WIDTH
+THREAD_COLUMNS = 2 * WIDTH
 """Columns for which another thread is worth its start."""
 TRAIL = 1000
 """Places of the pole that a picture shows."""

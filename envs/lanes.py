@@ -1,8 +1,8 @@
 """How rigid bodies and their contacts are laid out for loops that the compiler turns into vector instructions.
 
-LANES environments make a group. A number of each of them stands side by side in a row, and the array of a group is
-its rows one after the other: the heights of a body are `body[row.Z + lane]`. Every kernel is a straight-line loop over
-lanes, so that one instruction works on many environments, and none ever sees another's numbers.
+WIDTH environments make a group. A number of each of them stands side by side in a row, and the array of a group is its
+rows one after the other: the heights of a body are `body[row.Z + lane]`. Every kernel is a straight-line loop over the
+lanes that are in use, so that one instruction works on many environments, and none ever sees another's numbers.
 
 All indices are unsigned: a signed one might count from the end, which the compiler would have to look out for.
 """
@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import numpy as np
 
-WIDTH = 32
-"""Environments of a group."""
-LANES = np.uintp(WIDTH)
-"""The same as an index."""
+WIDTH = 64
+"""Environments of a group: enough for one's sums to be under way while another's are waited for."""
+STRIDE = np.uintp(WIDTH)
+"""From a row to the next."""
+FEW = 16
+"""Lanes are used by as many at a time, as many as the widest vector instructions work on."""
 
 
 def _rows(first: int, count: int) -> list[np.uintp]:
@@ -24,10 +26,9 @@ def _rows(first: int, count: int) -> list[np.uintp]:
 
 # A body: position (m), orientation (quaternion), velocity (m/s) and angular velocity (rad/s), in the world's frame ...
 X, Y, Z, QX, QY, QZ, QW, VX, VY, VZ, WX, WY, WZ = _rows(0, 13)
-# ... and what follows from its orientation: the rotation matrix, and the inverse inertia tensor (symmetric).
+# ... and what follows from its orientation: the rotation matrix.
 R00, R01, R02, R10, R11, R12, R20, R21, R22 = _rows(13, 9)
-I00, I01, I02, I11, I12, I22 = _rows(22, 6)
-BODY_ROWS = 28
+BODY_ROWS = 22
 
 SLOTS = np.uintp(4)
 """Contacts that two bodies can have."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from envs import lanes as row
 from envs.compiled import compiled, inlined
-from envs.lanes import LANES, ONE, SLOTS, WIDTH, ZERO
+from envs.lanes import ONE, SLOTS, WIDTH, ZERO
 
 FUDGE_EDGES = np.float32(1.05)
 """Contacts of two edges must be this much better than those of a face."""
@@ -29,10 +29,10 @@ FACE_ROWS = 9
 
 
 @compiled
-def incident_face(body: Any, half: Any, towards: Any, face: Any) -> None:
+def incident_face(lanes: Any, body: Any, half: Any, towards: Any, face: Any) -> None:
     """The face of a box that looks most against the direction in the first three rows of `towards`."""
     hx, hy, hz = half[0], half[1], half[2]
-    for i in range(LANES):
+    for i in range(lanes):
         nx, ny, nz = towards[row.TOWARDS_X + i], towards[row.TOWARDS_Y + i], towards[row.TOWARDS_Z + i]
         r00, r01, r02 = body[row.R00 + i], body[row.R01 + i], body[row.R02 + i]
         r10, r11, r12 = body[row.R10 + i], body[row.R11 + i], body[row.R12 + i]
@@ -56,25 +56,25 @@ def incident_face(body: Any, half: Any, towards: Any, face: Any) -> None:
 
 
 @compiled
-def find_on_floor(body: Any, half: Any, height: Any, face: Any, found: Any) -> None:
+def find_on_floor(lanes: Any, body: Any, half: Any, height: Any, face: Any, found: Any) -> None:
     """Corners of a box below the floor, a plane at `height` (m): the ground is so wide that no other axis matters."""
-    for i in range(LANES):
+    for i in range(lanes):
         found[row.TOWARDS_X + i] = ZERO
         found[row.TOWARDS_Y + i] = ZERO
         found[row.TOWARDS_Z + i] = ONE
-    incident_face(body, half, found, face)
+    incident_face(lanes, body, half, found, face)
     for j in range(SLOTS):
-        _corner_on_floor(height, face, j, found)
-    for i in range(LANES):
+        _corner_on_floor(lanes, height, face, j, found)
+    for i in range(lanes):
         found[row.TOWARDS_Z + i] = -ONE
 
 
 @compiled
-def _corner_on_floor(height: Any, face: Any, j: Any, found: Any) -> None:
+def _corner_on_floor(lanes: Any, height: Any, face: Any, j: Any, found: Any) -> None:
     """Corner `j` of a face against the floor."""
     point = j * row.POINT
     e, g = _corner(j)
-    for i in range(LANES):
+    for i in range(lanes):
         z = face[_CZ + i] + e * face[_EZ + i] + g * face[_GZ + i]
         found[point + row.FX + i] = face[_CX + i] + e * face[_EX + i] + g * face[_GX + i]
         found[point + row.FY + i] = face[_CY + i] + e * face[_EY + i] + g * face[_GY + i]
@@ -123,11 +123,11 @@ def _by_edges(best: Any, code: Any, flip: Any, apart: Any, along: Any, reach: An
 
 
 @compiled
-def separating_axis(a: Any, half_a: Any, b: Any, half_b: Any, axis: Any) -> None:
+def separating_axis(lanes: Any, a: Any, half_a: Any, b: Any, half_b: Any, axis: Any) -> None:
     """The axis along which boxes A and B overlap least, of the fifteen that can separate them."""
     ax, ay, az = half_a[0], half_a[1], half_a[2]
     bx, by, bz = half_b[0], half_b[1], half_b[2]
-    for i in range(LANES):
+    for i in range(lanes):
         a00, a01, a02 = a[row.R00 + i], a[row.R01 + i], a[row.R02 + i]
         a10, a11, a12 = a[row.R10 + i], a[row.R11 + i], a[row.R12 + i]
         a20, a21, a22 = a[row.R20 + i], a[row.R21 + i], a[row.R22 + i]
@@ -198,9 +198,9 @@ def separating_axis(a: Any, half_a: Any, b: Any, half_b: Any, axis: Any) -> None
 
 
 @compiled
-def find_near(a: Any, half_a: Any, b: Any, half_b: Any, near: Any) -> None:
+def find_near(lanes: Any, a: Any, half_a: Any, b: Any, half_b: Any, near: Any) -> None:
     """Marks lanes where the upright boxes around A and B overlap, grown by what counts as near: Bullet's islands."""
-    for i in range(LANES):
+    for i in range(lanes):
         x = abs(a[row.X + i] - b[row.X + i])
         y = abs(a[row.Y + i] - b[row.Y + i])
         z = abs(a[row.Z + i] - b[row.Z + i])
@@ -214,35 +214,37 @@ def find_near(a: Any, half_a: Any, b: Any, half_b: Any, near: Any) -> None:
 
 
 @compiled
-def find_on_top(a: Any, half_a: Any, b: Any, half_b: Any, axis: Any, face: Any, found: Any, aside: Any) -> int:
+def find_on_top(
+    lanes: Any, a: Any, half_a: Any, b: Any, half_b: Any, axis: Any, face: Any, found: Any, aside: Any
+) -> int:
     """Where B stands upon the upper face of A, within its edges; `aside` [lanes] is 1 where it is something else.
 
     Returns how many lanes are aside: they take the long way of `find_between`.
     """
-    for i in range(LANES):
+    for i in range(lanes):
         found[row.TOWARDS_X + i] = a[row.R02 + i]
         found[row.TOWARDS_Y + i] = a[row.R12 + i]
         found[row.TOWARDS_Z + i] = a[row.R22 + i]
         upon = (axis[_CODE + i] == np.float32(3)) & (axis[_FLIP + i] == ZERO)
         aside[i] = ZERO if upon | (axis[_CODE + i] == ZERO) else ONE
-    incident_face(b, half_b, found, face)
+    incident_face(lanes, b, half_b, found, face)
     for j in range(SLOTS):
-        _corner_on_top(a, half_a, axis, face, j, found, aside)
-    lanes = 0
-    for i in range(LANES):
+        _corner_on_top(lanes, a, half_a, axis, face, j, found, aside)
+    others = 0
+    for i in range(lanes):
         found[row.TOWARDS_X + i] = -found[row.TOWARDS_X + i]
         found[row.TOWARDS_Y + i] = -found[row.TOWARDS_Y + i]
         found[row.TOWARDS_Z + i] = -found[row.TOWARDS_Z + i]
-        lanes += 1 if aside[i] > ZERO else 0
-    return lanes
+        others += 1 if aside[i] > ZERO else 0
+    return others
 
 
 @compiled
-def _corner_on_top(a: Any, half_a: Any, axis: Any, face: Any, j: Any, found: Any, aside: Any) -> None:
+def _corner_on_top(lanes: Any, a: Any, half_a: Any, axis: Any, face: Any, j: Any, found: Any, aside: Any) -> None:
     """Corner `j` of a face against the upper face of A."""
     point = j * row.POINT
     e, g = _corner(j)
-    for i in range(LANES):
+    for i in range(lanes):
         x = face[_CX + i] + e * face[_EX + i] + g * face[_GX + i]
         y = face[_CY + i] + e * face[_EY + i] + g * face[_GY + i]
         z = face[_CZ + i] + e * face[_EZ + i] + g * face[_GZ + i]

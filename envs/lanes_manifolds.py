@@ -13,7 +13,7 @@ import numpy as np
 
 from envs import lanes as row
 from envs.compiled import compiled, inlined
-from envs.lanes import LANES, ONE, SLOTS, WIDTH, ZERO
+from envs.lanes import ONE, SLOTS, STRIDE, WIDTH, ZERO
 
 # Rows of a point's place in A's and in B's frame, whether there is one, the slot it goes to, and how near that is.
 _AX, _AY, _AZ, _BX, _BY, _BZ, _NEW, _CHOICE, _NEAREST = (np.uintp(WIDTH * number) for number in range(9))
@@ -24,36 +24,36 @@ _FULL = np.float32(4)
 
 
 @compiled
-def remember(manifold: Any, a: Any, b: Any, found: Any, reach: Any, place: Any) -> None:
+def remember(lanes: Any, manifold: Any, a: Any, b: Any, found: Any, reach: Any, place: Any) -> None:
     """Takes the points that were found into a manifold; `reach` (m) is how far apart two points are the same."""
     for j in range(SLOTS):
         point = j * row.POINT
-        if not _is_any(found, point + row.FOUND):
+        if not _is_any(lanes, found, point + row.FOUND):
             continue
-        _locate(found, point, a, b, reach, place)
+        _locate(lanes, found, point, a, b, reach, place)
         for k in range(SLOTS):
-            _find_same(manifold, k * row.SLOT, np.float32(k), place)
-        if _take_free(manifold, place) > 0:
-            for i in range(LANES):
+            _find_same(lanes, manifold, k * row.SLOT, np.float32(k), place)
+        if _take_free(lanes, manifold, place) > 0:
+            for i in range(lanes):
                 if place[_NEW + i] > ZERO and place[_CHOICE + i] < ZERO:
                     place[_CHOICE + i] = _least_useful(manifold, place, -found[point + row.DEPTH + i], i)
         for k in range(SLOTS):
-            _put(found, point, place, np.float32(k), manifold, k * row.SLOT)
+            _put(lanes, found, point, place, np.float32(k), manifold, k * row.SLOT)
 
 
 @compiled
-def _is_any(numbers: Any, at: Any) -> Any:
+def _is_any(lanes: Any, numbers: Any, at: Any) -> Any:
     """Whether a row has a number above 0."""
     count = 0
-    for i in range(LANES):
+    for i in range(lanes):
         count += 1 if numbers[at + i] > ZERO else 0
     return count > 0
 
 
 @compiled
-def _locate(found: Any, point: Any, a: Any, b: Any, reach: Any, place: Any) -> None:
+def _locate(lanes: Any, found: Any, point: Any, a: Any, b: Any, reach: Any, place: Any) -> None:
     """Where a point is on B and, opposite along the normal, on A, as they see it."""
-    for i in range(LANES):
+    for i in range(lanes):
         depth = found[point + row.DEPTH + i]
         x, y, z = found[point + row.FX + i], found[point + row.FY + i], found[point + row.FZ + i]
         dx, dy, dz = x - b[row.X + i], y - b[row.Y + i], z - b[row.Z + i]
@@ -72,9 +72,9 @@ def _locate(found: Any, point: Any, a: Any, b: Any, reach: Any, place: Any) -> N
 
 
 @compiled
-def _find_same(manifold: Any, slot: Any, k: Any, place: Any) -> None:
+def _find_same(lanes: Any, manifold: Any, slot: Any, k: Any, place: Any) -> None:
     """Chooses slot `k` where its point is the nearest so far."""
-    for i in range(LANES):
+    for i in range(lanes):
         dx = manifold[slot + row.AX + i] - place[_AX + i]
         dy = manifold[slot + row.AY + i] - place[_AY + i]
         dz = manifold[slot + row.AZ + i] - place[_AZ + i]
@@ -86,10 +86,10 @@ def _find_same(manifold: Any, slot: Any, k: Any, place: Any) -> None:
 
 
 @compiled
-def _take_free(manifold: Any, place: Any) -> Any:
+def _take_free(lanes: Any, manifold: Any, place: Any) -> Any:
     """Chooses a free slot for points that are new; returns for how many lanes there is none."""
     crowded = 0
-    for i in range(LANES):
+    for i in range(lanes):
         count, choice = manifold[row.COUNT + i], place[_CHOICE + i]
         new = (place[_NEW + i] > ZERO) & (choice < ZERO)
         free = new & (count < _FULL)
@@ -100,9 +100,9 @@ def _take_free(manifold: Any, place: Any) -> Any:
 
 
 @compiled
-def _put(found: Any, point: Any, place: Any, k: Any, manifold: Any, slot: Any) -> None:
+def _put(lanes: Any, found: Any, point: Any, place: Any, k: Any, manifold: Any, slot: Any) -> None:
     """Writes the point into slot `k` where that was chosen."""
-    for i in range(LANES):
+    for i in range(lanes):
         here = (place[_NEW + i] > ZERO) & (place[_CHOICE + i] == k)
         _replace(manifold, slot + row.AX + i, place[_AX + i], here)
         _replace(manifold, slot + row.AY + i, place[_AY + i], here)
@@ -157,26 +157,26 @@ def _from(manifold: Any, k: int, i: Any) -> Any:
 
 
 @compiled
-def refresh(manifold: Any, a: Any, b: Any, reach: Any) -> None:
+def refresh(lanes: Any, manifold: Any, a: Any, b: Any, reach: Any) -> None:
     """Moves the points with their bodies, and drops those that have parted or slid by more than `reach` (m)."""
     for k in range(SLOTS):
-        _carry_along(manifold, k * row.SLOT, a, b)
+        _carry_along(lanes, manifold, k * row.SLOT, a, b)
     for k in range(SLOTS):
         slot = (SLOTS - ONE_SLOT - k) * row.SLOT  # the last first, as a slot that is dropped is filled by the last
         number = np.float32(SLOTS - ONE_SLOT - k)
-        if _count_lost(manifold, slot, number, reach) > 0:
-            for i in range(LANES):
+        if _count_lost(lanes, manifold, slot, number, reach) > 0:
+            for i in range(lanes):
                 if _is_lost(manifold, slot, number, reach, i):
                     last = np.uintp(manifold[row.COUNT + i] - ONE) * row.SLOT
                     for line in range(row.SLOT_ROWS):
-                        offset = row.AX + np.uintp(line) * LANES + i
+                        offset = row.AX + np.uintp(line) * STRIDE + i
                         manifold[slot + offset] = manifold[last + offset]
                     manifold[row.COUNT + i] -= ONE
 
 
 @compiled
-def _carry_along(manifold: Any, slot: Any, a: Any, b: Any) -> None:
-    for i in range(LANES):
+def _carry_along(lanes: Any, manifold: Any, slot: Any, a: Any, b: Any) -> None:
+    for i in range(lanes):
         x, y, z = manifold[slot + row.AX + i], manifold[slot + row.AY + i], manifold[slot + row.AZ + i]
         px = a[row.X + i] + a[row.R00 + i] * x + a[row.R01 + i] * y + a[row.R02 + i] * z
         py = a[row.Y + i] + a[row.R10 + i] * x + a[row.R11 + i] * y + a[row.R12 + i] * z
@@ -199,9 +199,9 @@ def _carry_along(manifold: Any, slot: Any, a: Any, b: Any) -> None:
 
 
 @compiled
-def _count_lost(manifold: Any, slot: Any, k: Any, reach: Any) -> Any:
+def _count_lost(lanes: Any, manifold: Any, slot: Any, k: Any, reach: Any) -> Any:
     lost = 0
-    for i in range(LANES):
+    for i in range(lanes):
         lost += 1 if _is_lost(manifold, slot, k, reach, i) else 0
     return lost
 

@@ -45,7 +45,7 @@ def on_cpu(state: State, force: NDArray[Any], steps: int) -> State:
     """The state after physics steps with `force` [2, groups * WIDTH], by compiled loops."""
     bodies, manifolds = (part.copy() for part in state)
     forces = force.reshape(2, -1, WIDTH).transpose(1, 0, 2).reshape(-1, 2 * WIDTH)
-    cartpole3d_lanes.advance(bodies, manifolds, forces.astype(bodies.dtype), 0, len(bodies), steps)
+    cartpole3d_lanes.advance(bodies, manifolds, forces.astype(bodies.dtype), force.shape[1], 0, len(bodies), steps)
     return bodies, manifolds
 
 

@@ -62,7 +62,7 @@ class Lanes:
         rows = np.zeros((1, 2, WIDTH))
         rows[0, :, : self.columns] = forces.T
         flat = self.bodies.reshape(1, 2, -1), self.manifolds.reshape(1, 3, -1), rows.reshape(1, -1)
-        lanes.advance(*flat, 0, 1, steps)
+        lanes.advance(*flat, self.columns, 0, 1, steps)
 
     @property
     def poses(self) -> np.ndarray:  # [columns, (cart, pole), 7]

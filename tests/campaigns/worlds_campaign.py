@@ -229,7 +229,7 @@ def lanes_after(moments: Moments, kind: type[np.floating]) -> NDArray[np.float64
 
     bodies, manifolds = spread(moments.bodies, BODY_ROWS), spread(moments.manifolds, MANIFOLD_ROWS)
     forces = spread([force[None] for force in moments.forces], 2)[:, 0]
-    advance(bodies, manifolds, forces, 0, groups, config.repeats * config.steps_per_repeat)
+    advance(bodies, manifolds, forces, count, 0, groups, config.repeats * config.steps_per_repeat)
     rows = bodies.reshape(groups, 2, BODY_ROWS, WIDTH)[:, :, :13].transpose(0, 3, 1, 2)
     return rows.reshape(-1, 2, 13)[:count].astype(np.float64)
 
