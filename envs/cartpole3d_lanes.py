@@ -28,8 +28,11 @@ from envs.lanes_contacts import (
     separating_axis,
 )
 from envs.lanes_manifolds import PLACE_ROWS, refresh, remember
-from envs.lanes_rows import CONTACT_ROWS, FLOOR_ROWS
+from envs.lanes_rows import FLOOR_ROWS, PAIRS_ROWS
 from envs.lanes_solver import BODY_ROWS, solve
+
+CACHE_LINE = 64
+"""Bytes that memory is read in."""
 
 DT = np.float32(1 / 240)
 """Seconds of one physics step."""
@@ -51,8 +54,6 @@ FLOOR_FRICTION, CART_FRICTION = 0.5, 1.0
 CART_REACH, POLE_REACH = np.float32(0.02 * math.sqrt(0.020625)), np.float32(0.02 * math.sqrt(0.0627))
 """How far contacts of the cart, and of the pole with the ground, may part or slide before they are forgotten, m: Bullet
 takes a fiftieth of the smaller body's radius."""
-CACHE_LINE = 64
-"""Bytes."""
 SETTLE_STEPS = 100
 """Physics steps from the start poses to the state that every episode begins with."""
 
@@ -135,10 +136,10 @@ def _near_floor(lanes: Any, body: Any, radius: Any) -> Any:
 
 @compiled
 def _any_contacts(lanes: Any, manifold: Any) -> Any:
-    lanes = 0
+    some = 0
     for i in range(lanes):
-        lanes += 1 if manifold[row.COUNT + i] > ZERO else 0
-    return lanes > 0
+        some += 1 if manifold[row.COUNT + i] > ZERO else 0
+    return some > 0
 
 
 def _floats(*numbers: float) -> tuple[np.float32, ...]:
@@ -154,11 +155,10 @@ _CART_ROOTS = _floats(*(1 / math.sqrt(number) for number in (CART_MASS, *CART_IN
 _POLE_ROOTS = _floats(*(1 / math.sqrt(number) for number in (POLE_MASS, *POLE_INERTIA)))
 _FRICTIONS = _floats(FLOOR_FRICTION, CART_FRICTION)
 _POLE_RADIUS = np.float32(math.sqrt(0.0627) + 0.01)
-_CART_RADIUS = np.float32(math.sqrt(0.020625) + 0.01)
 
 
 @compiled
-def zeros(count: Any, kind: Any) -> Any:
+def _zeros(count: Any, kind: Any) -> Any:
     """A row of zeros that begins with a cache line: where vectors lie across two, each costs two reads."""
     store = np.zeros(count + CACHE_LINE, kind)
     ahead = (-store.ctypes.data % CACHE_LINE) // store.itemsize
@@ -169,11 +169,11 @@ def zeros(count: Any, kind: Any) -> Any:
 def _solver_rows(kind: Any) -> Any:
     """What the solver works on; see `envs.lanes_solver.solve`."""
     return (
-        zeros(FLOOR_ROWS * WIDTH, kind),
-        zeros(FLOOR_ROWS * WIDTH, kind),
-        zeros(CONTACT_ROWS * WIDTH, kind),
-        zeros(BODY_ROWS * WIDTH, kind),
-        zeros(BODY_ROWS * WIDTH, kind),
+        _zeros(FLOOR_ROWS * WIDTH, kind),
+        _zeros(FLOOR_ROWS * WIDTH, kind),
+        _zeros(PAIRS_ROWS * WIDTH, kind),
+        _zeros(BODY_ROWS * WIDTH, kind),
+        _zeros(BODY_ROWS * WIDTH, kind),
     )
 
 
@@ -190,12 +190,16 @@ def advance(bodies: Any, manifolds: Any, forces: Any, columns: int, first: int, 
         steps: how many.
     """
     kind = bodies.dtype
-    ground = zeros(row.BODY_ROWS * WIDTH, kind)
+    ground = _zeros(row.BODY_ROWS * WIDTH, kind)
     for i in range(STRIDE):
         ground[row.QW + i] = ground[row.R00 + i] = ground[row.R11 + i] = ground[row.R22 + i] = ONE
-    no_force = zeros(2 * WIDTH, kind)
-    face, axis, place = zeros(FACE_ROWS * WIDTH, kind), zeros(AXIS_ROWS * WIDTH, kind), zeros(PLACE_ROWS * WIDTH, kind)
-    found, aside, near = zeros(row.FOUND_ROWS * WIDTH, kind), zeros(WIDTH, kind), zeros(WIDTH, kind)
+    no_force = _zeros(2 * WIDTH, kind)
+    face, axis, place = (
+        _zeros(FACE_ROWS * WIDTH, kind),
+        _zeros(AXIS_ROWS * WIDTH, kind),
+        _zeros(PLACE_ROWS * WIDTH, kind),
+    )
+    found, aside, near = _zeros(row.FOUND_ROWS * WIDTH, kind), _zeros(WIDTH, kind), _zeros(WIDTH, kind)
     all_rows, few_rows = _solver_rows(kind), _solver_rows(kind)
     for group in range(first, last):
         lanes = np.uintp(min(WIDTH, -(-(columns - group * WIDTH) // FEW) * FEW))
@@ -236,7 +240,7 @@ def advance(bodies: Any, manifolds: Any, forces: Any, columns: int, first: int, 
 
 
 def _aligned(*shape: int) -> NDArray[np.float32]:
-    return zeros(math.prod(shape), np.dtype(np.float32)).reshape(shape)
+    return _zeros(math.prod(shape), np.dtype(np.float32)).reshape(shape)
 
 
 def compile_loops() -> None:
@@ -292,21 +296,13 @@ class LanesCartPole:
         padded[: self.columns] = force
         self._forces[:] = padded.reshape(-1, WIDTH, 2).transpose(0, 2, 1)
         forces = self._forces.reshape(len(self.bodies), -1)
+        world = self.bodies, self.manifolds, forces, self.columns
         mine, *others = self._shares
         waiting = []
         if self._threads is not None:
             for share in others:
-                arguments = (
-                    self.bodies,
-                    self.manifolds,
-                    forces,
-                    self.columns,
-                    int(share[0]),
-                    int(share[-1]) + 1,
-                    steps,
-                )
-                waiting.append(self._threads.submit(advance, *arguments))
-        advance(self.bodies, self.manifolds, forces, self.columns, int(mine[0]), int(mine[-1]) + 1, steps)
+                waiting.append(self._threads.submit(advance, *world, int(share[0]), int(share[-1]) + 1, steps))
+        advance(*world, int(mine[0]), int(mine[-1]) + 1, steps)
         for one in waiting:
             one.result()
 

@@ -16,7 +16,7 @@ WIDTH = 64
 STRIDE = np.uintp(WIDTH)
 """From a row to the next."""
 FEW = 16
-"""Lanes are used by as many at a time, as many as the widest vector instructions work on."""
+"""Lanes that the widest vector instructions work on at once: those in use are rounded up to as many."""
 
 
 def _rows(first: int, count: int) -> list[np.uintp]:

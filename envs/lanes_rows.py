@@ -30,29 +30,31 @@ WANT, IMPULSE, ROOT, SCALE, TX, TY, TZ = (np.uintp(WIDTH * number) for number in
 LINE = np.uintp(7 * WIDTH)
 _LINES = np.uintp(3)
 # A contact with the floor has three: up, along -y, along -x.
-FLOOR = np.uintp(3 * 7 * WIDTH)
-FIRST, SECOND, THIRD, FOURTH = (np.uintp(number * 3 * 7 * WIDTH) for number in range(4))
-FLOOR_ROWS = 4 * 3 * 7
+_FLOOR_CONTACT = 3 * 7
+FIRST, SECOND, THIRD, FOURTH = (np.uintp(number * _FLOOR_CONTACT * WIDTH) for number in range(4))
+FLOOR_ROWS = 4 * _FLOOR_CONTACT
 
 # One between two bodies: the direction, and how both are turned.
 DX, DY, DZ, TAX, TAY, TAZ, TBX, TBY, TBZ = (np.uintp(WIDTH * (4 + number)) for number in range(9))
 ROW = np.uintp(13 * WIDTH)
-CONTACT = np.uintp(3 * 13 * WIDTH)
+_CONTACT_ROWS = 3 * 13
+CONTACT = np.uintp(_CONTACT_ROWS * WIDTH)
 # Contacts between two bodies come in pairs: how much less is wanted of the second's rows for a unit of impulse in the
 # first's. So the two need not wait for each other.
 NORMAL_BY_NORMAL, THIRD_BY_FIRST, THIRD_BY_SECOND, FOURTH_BY_FIRST, FOURTH_BY_SECOND = (
-    np.uintp((2 * 3 * 13 + number) * WIDTH) for number in range(5)
+    np.uintp((2 * _CONTACT_ROWS + number) * WIDTH) for number in range(5)
 )
-PAIR = np.uintp((2 * 3 * 13 + 5) * WIDTH)
+_PAIR_ROWS = 2 * _CONTACT_ROWS + 5
+PAIR = np.uintp(_PAIR_ROWS * WIDTH)
 TWO_CONTACTS = np.uintp(2)
-CONTACT_ROWS = 2 * (2 * 3 * 13 + 5)
+PAIRS_ROWS = 2 * _PAIR_ROWS
 
 
 @compiled
 def prepare_floor(lanes: Any, manifold: Any, body: Any, roots: Any, floor: Any) -> None:
     """The rows of a body's contacts with the floor, from its velocity before any impulse."""
     for k in range(SLOTS):
-        slot, contact = k * row.SLOT, k * FLOOR
+        slot, contact = k * row.SLOT, k * SECOND
         for i in range(lanes):
             here = np.float32(k) < manifold[row.COUNT + i]
             x = manifold[slot + row.SX + i] - body[row.X + i]

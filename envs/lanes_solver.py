@@ -172,6 +172,17 @@ def _total(contacts: Any, first: Any, second: Any, p: Any, q: Any, number: Any, 
     return contacts[first + number + i] * p + contacts[second + number + i] * q
 
 
+@inlined
+def _move_apart(of_a: Any, of_b: Any, root_a: Any, root_b: Any, x: Any, y: Any, z: Any, i: Any) -> None:
+    """Gives A what an impulse does to its linear velocity, and B the opposite one."""
+    of_a[_VX + i] += root_a * x
+    of_a[_VY + i] += root_a * y
+    of_a[_VZ + i] += root_a * z
+    of_b[_VX + i] -= root_b * x
+    of_b[_VY + i] -= root_b * y
+    of_b[_VZ + i] -= root_b * z
+
+
 @compiled
 def _push_apart(lanes: Any, contacts: Any, at: Any, of_a: Any, of_b: Any, root_a: Any, root_b: Any) -> None:
     """The rows along the normals of a pair of contacts between two bodies, one after the other.
@@ -188,12 +199,7 @@ def _push_apart(lanes: Any, contacts: Any, at: Any, of_a: Any, of_b: Any, root_a
         x = _total(contacts, at, other, p, q, DX, i)
         y = _total(contacts, at, other, p, q, DY, i)
         z = _total(contacts, at, other, p, q, DZ, i)
-        of_a[_VX + i] += root_a * x
-        of_a[_VY + i] += root_a * y
-        of_a[_VZ + i] += root_a * z
-        of_b[_VX + i] -= root_b * x
-        of_b[_VY + i] -= root_b * y
-        of_b[_VZ + i] -= root_b * z
+        _move_apart(of_a, of_b, root_a, root_b, x, y, z, i)
         of_a[_WX + i] += _total(contacts, at, other, p, q, TAX, i)
         of_a[_WY + i] += _total(contacts, at, other, p, q, TAY, i)
         of_a[_WZ + i] += _total(contacts, at, other, p, q, TAZ, i)
@@ -236,12 +242,7 @@ def _rub_together(
         x = _total(contacts, first, second, p, q, DX, i) + _total(contacts, third, fourth, r, s, DX, i)
         y = _total(contacts, first, second, p, q, DY, i) + _total(contacts, third, fourth, r, s, DY, i)
         z = _total(contacts, first, second, p, q, DZ, i) + _total(contacts, third, fourth, r, s, DZ, i)
-        of_a[_VX + i] += root_a * x
-        of_a[_VY + i] += root_a * y
-        of_a[_VZ + i] += root_a * z
-        of_b[_VX + i] -= root_b * x
-        of_b[_VY + i] -= root_b * y
-        of_b[_VZ + i] -= root_b * z
+        _move_apart(of_a, of_b, root_a, root_b, x, y, z, i)
         x = _total(contacts, first, second, p, q, TAX, i) + _total(contacts, third, fourth, r, s, TAX, i)
         y = _total(contacts, first, second, p, q, TAY, i) + _total(contacts, third, fourth, r, s, TAY, i)
         z = _total(contacts, first, second, p, q, TAZ, i) + _total(contacts, third, fourth, r, s, TAZ, i)
@@ -364,7 +365,7 @@ def _iterate_few(
     """As `_iterate` to the end, for the lanes that are left of many: alone, as many as a vector has."""
     cart_floor, pole_floor, between, of_cart, of_pole = rows
     few_cart_floor, few_pole_floor, few_between, of_few_carts, of_few_poles = few_rows
-    where, found = np.zeros(FEW, np.uintp), 0
+    where, found = np.zeros(FEW, np.uintp), 0  # lane 0 again where there are fewer
     for i in range(lanes):
         if of_cart[_OPEN + i] + of_pole[_OPEN + i] > ZERO:
             where[found] = i

@@ -19,7 +19,7 @@ from envs import bullet as reference
 from envs import cartpole3d_lanes as lanes
 from envs.bullet import BulletCartPole
 from envs.cartpole3d_vector import BatchedCartPole3D
-from envs.lanes import BODY_ROWS, MANIFOLD_ROWS, WIDTH
+from envs.lanes import BODY_ROWS, FEW, MANIFOLD_ROWS, WIDTH
 
 DISCRETE, CONTINUOUS = "CartPole3D-v0", "CartPole3DContinuous-v0"
 Pose = list[float]  # x y z, quaternion x y z w
@@ -141,6 +141,16 @@ def test_it_follows_bullet_where_the_pole_has_slid_or_fallen(bullets: list[Bulle
             assert ours.touching(column) == world.touching(), (scene, step)
             kinds.add(tuple(count > 0 for count in world.touching()))
     assert len(kinds) == 5  # nothing touches; the cart stands, alone, with the pole on it, beside it, leaning on it
+
+
+def test_poles_lifted_from_the_ground_forget_where_they_lay():
+    # All lanes that are reckoned: one pole near the ground would have all of them looked at.
+    ours = Lanes(np.array([SCENES["lying on the ground"]] * FEW))
+    ours.push(np.zeros((FEW, 2)), 5)
+    assert ours.touching(0)[2] > 0
+    ours.bodies[0, 1, 2, :FEW] = 5.0
+    ours.push(np.zeros((FEW, 2)), 1)
+    assert ours.touching(0)[2] == 0
 
 
 def test_bodies_are_those_of_bullet(bullets: list[BulletCartPole]):
