@@ -43,29 +43,15 @@ class Adam:
         return norm
 
     def _move(self, gradients: Sequence[torch.Tensor], lr: float | torch.Tensor) -> None:
+        if not torch.compiler.is_compiling():
+            move([self], [gradients], lr)
+            return
+        # The compiler makes few kernels of this, and knows nothing of the fused one.
         params, means, squares = (list(of.values()) for of in (self.params, self._mean, self._square))
         with torch.no_grad():
             self._count += 1
-            if torch.compiler.is_compiling():  # which makes few kernels of this, and knows nothing of the fused one
-                for param, move in zip(params, adam_step(gradients, means, squares, self._count, lr), strict=True):
-                    param.add_(move)
-                return
-            # What torch.optim.Adam(fused=True) comes to, without its bookkeeping, which takes longer than the numbers.
-            torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage]
-                params,
-                list(gradients),
-                means,
-                squares,
-                [],
-                [self._count] * len(params),
-                lr=lr,
-                beta1=DECAY_MEAN,
-                beta2=DECAY_SQUARE,
-                eps=LEAST_DEVIATION,
-                weight_decay=0.0,
-                amsgrad=False,
-                maximize=False,
-            )
+            for param, way in zip(params, adam_step(gradients, means, squares, self._count, lr), strict=True):
+                param.add_(way)
 
     def preview(self, gradients: Sequence[torch.Tensor], lr: float) -> list[torch.Tensor]:
         """What a step along clipped gradients would add to the parameters; nothing is changed."""
@@ -80,6 +66,31 @@ class Adam:
         self._count.copy_(state["count"])
         load_params(self._mean, state["mean"])
         load_params(self._square, state["square"])
+
+
+def move(adams: Sequence[Adam], gradients: Sequence[Sequence[torch.Tensor]], lr: float | torch.Tensor) -> None:
+    """Moves the parameters of several along their gradients, in one go.
+
+    It is what torch.optim.Adam(fused=True) comes to, without its bookkeeping, which takes longer than the numbers.
+    """
+    with torch.no_grad():
+        for adam in adams:
+            adam._count += 1
+        torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage]
+            [param for adam in adams for param in adam.params.values()],
+            [gradient for of_one in gradients for gradient in of_one],
+            [mean for adam in adams for mean in adam._mean.values()],
+            [square for adam in adams for square in adam._square.values()],
+            [],
+            [adam._count for adam in adams for _ in adam.params],
+            lr=lr,
+            beta1=DECAY_MEAN,
+            beta2=DECAY_SQUARE,
+            eps=LEAST_DEVIATION,
+            weight_decay=0.0,
+            amsgrad=False,
+            maximize=False,
+        )
 
 
 def adam_step(

@@ -7,11 +7,15 @@ of a batch was acted by one policy from its first step to its last, and that it 
 length. Seeds fill their batches at different times, and each learns when its own is full: one step of Adam on the
 policy, from advantages that are standardised within the seed.
 
+With `batch_steps`, a batch is the next so many steps, as many of every column: episodes that are under way are cut at
+its end, where the baseline tells what follows, and go on in the next. No step is lost, and every one was acted by the
+policy that learns from it; but advantages are only as good as the baseline is.
+
 Options: a baseline (a value network, fitted after the policy has learnt, so that it is independent of the episodes that
 it is subtracted from), generalised advantage estimates (Schulman et al., 2016), an entropy bonus, and a limit to how
 far one batch may change the policy. With several passes over a batch, in small parts, actions are weighed by how much
-likelier the policy has made them since, up to a limit: that is PPO (Schulman et al., 2017) on whole episodes. Discrete
-actions are drawn from a softmax, continuous ones from a Gaussian.
+likelier the policy has made them since, up to a limit: that, with `batch_steps`, is PPO (Schulman et al., 2017).
+Discrete actions are drawn from a softmax, continuous ones from a Gaussian.
 """
 
 from __future__ import annotations
@@ -31,8 +35,8 @@ from agents.base import Step, Task, check_bounds
 from agents.encoders import Encoder, check_observation_space
 from agents.finite import Watched
 from agents.lazy import torch
-from agents.learning import Adam
-from agents.networks import Params, blend, clone, init_mlp, load_params, mlp
+from agents.learning import Adam, move
+from agents.networks import Params, blend, clip, clone, init_mlp, load_params, mlp
 from agents.objectives import Objective
 from agents.rollouts import EpisodeMemory, Episodes
 from agents.saved import check_shape, check_shapes
@@ -50,12 +54,13 @@ class ReinforceConfig:
     gamma: float = 0.99
     """Discount per environment step, in [0, 1]."""
     batch_episodes: int = 1
-    """Whole episodes of each column in a batch, at least; a seed's batch has that many times its environments."""
+    """Whole episodes of each column in a batch; a seed's batch has that many times its environments."""
     batch_steps: int = 0
-    """Steps of a seed's batch, at least: every column adds episodes until it has them. 0: whatever `batch_episodes`
-    have."""
+    """Steps of a seed's batch, over its columns, in the place of whole episodes: those under way are cut there, and the
+    baseline tells what follows. No step is lost. 0: whole episodes."""
     episode_limit: int = 1_000
-    """Steps of an episode that are learnt from; what is longer is cut there as by a time limit. Bounds the memory."""
+    """Steps of a whole episode that are learnt from; what is longer is cut there as by a time limit. Bounds the
+    memory."""
     lr: float = 1e-2
     """Learning rate of Adam for the policy at first."""
     lr_half_steps: int = 0
@@ -119,6 +124,8 @@ class ReinforceConfig:
             raise ValueError(f"baseline is {self.baseline!r}; expected true or false")
         if not self.baseline and self.gae_lambda < 1:
             raise ValueError(f"gae_lambda is {self.gae_lambda} and there is no baseline; expected gae_lambda 1")
+        if not self.baseline and self.batch_steps:
+            raise ValueError(f"batch_steps is {self.batch_steps} and there is no baseline; expected batch_steps 0")
         if not self.hidden or not all(isinstance(width, int) and 1 <= width <= 65_536 for width in self.hidden):
             raise ValueError(f"hidden is {self.hidden!r}; expected widths in [1, 65536]")
 
@@ -325,76 +332,92 @@ class Reinforce:
         self.memory.add(step, action)
 
     def update(self) -> None:
-        for seed in self.memory.full_seeds():
-            self._learn(seed)
+        full = self.memory.full_seeds()
+        # Batches of so many steps are full at the same time, and of one size.
+        for seeds in [full] if self.config.batch_steps and full else [[seed] for seed in full]:
+            self._learn(seeds)
 
-    def _learn(self, seed: int) -> None:
-        """One step of a seed's policy on its batch, and several of its baseline."""
-        config, encoder = self.config, self._encoder_of(seed)
-        batch = self._standard(self.memory.take(seed), encoder)
-        params, value_params = self._adam.of(seed), self._value_adam.of(seed)
+    def _learn(self, seeds: list[int]) -> None:
+        """One step of some seeds' policies on their batches, or several, and several of their baselines."""
+        config, encoder = self.config, self._encoder_of(seeds)
+        batch = self._standard(self.memory.take(seeds), encoder)
+        value_params = self._value_adam.of(seeds)
         advantage, returns = self._judged(batch, value_params, encoder)
-        judged, scale = standardised(advantage, self._scale[seed : seed + 1] * config.scale_memory)
-        self._scale[seed] = scale
-        figures = self._improve(seed, params, encoder, batch, judged)
-        self._figures["updates"][seed] += 1
-        # Early on the average is short, so that it does not hold on to the initial weights.
-        average_tau = max(config.average_tau, 1 / self._figures["updates"][seed])
-        blend({name: tensor[seed : seed + 1] for name, tensor in self.average.items()}, params, average_tau)
-        figures["deviation"] = advantage.std()
+        judged, scale = standardised(advantage, self._scale[seeds] * config.scale_memory)
+        self._scale[seeds] = scale
+        figures = self._improve(seeds, encoder, batch, judged)
+        self._figures["updates"][seeds] += 1
+        params = self._adam.of(seeds)
+        for place, seed in enumerate(seeds):
+            # Early on the average is short, so that it does not hold on to the initial weights.
+            average_tau = max(config.average_tau, 1 / self._figures["updates"][seed])
+            blend(_share(self.average, seed), _share(params, place), average_tau)
+        figures["deviation"] = advantage.std(-1)
         if config.baseline:
-            figures["explained"] = 1 - advantage.var() / returns.var().clamp(min=1e-12)
+            figures["explained"] = 1 - advantage.var(-1) / returns.var(-1).clamp(min=1e-12)
         shares = -(-batch.obs.shape[1] // config.value_batch)  # each has steps of all episodes and all their times
         for number in range(config.value_steps if config.baseline else 0):
             share = slice(number % shares, None, shares)
             value_loss = self._value_loss(value_params, encoder, batch.obs[:, share], returns[:, share])
-            self._value_adam.descend(seed, value_loss, config.value_lr, config.max_grad_norm)
+            self._value_adam.descend(seeds, value_loss, config.value_lr, config.max_grad_norm)
             figures.setdefault("value_loss", value_loss)  # of what the advantages were taken from
         for name, figure in figures.items():
-            self._figures[name][seed] = figure.item()
-        self._figures["batch_steps"][seed] = batch.obs.shape[1]
-        self._news[seed] = True
+            self._figures[name][seeds] = figure.detach().cpu().numpy()
+        self._figures["batch_steps"][seeds] = batch.obs.shape[1]
+        self._news[seeds] = True
 
     def _improve(
-        self, seed: int, params: Params, encoder: Encoder, batch: Episodes, judged: torch.Tensor
+        self, seeds: list[int], encoder: Encoder, batch: Episodes, judged: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """Moves a seed's policy by its batch, with standardised advantages `judged` [1, B]; returns figures."""
-        config, steps = self.config, batch.obs.shape[1]
+        """Moves policies by their batches, with standardised advantages `judged` [S, B]; returns figures, [S] each."""
+        config, params, (rows, steps) = self.config, self._adam.of(seeds), batch.obs.shape[:2]
         with torch.no_grad():
             policy, before = self.policy(params, encoder, batch.obs), clone(params)
             old = policy.log_prob(batch.action)
-        figures: dict[str, torch.Tensor] = {}
-        # A generator of this update's own: seeds learn at different times.
-        generator = np.random.default_rng((self._shuffle_keys[seed], int(self._figures["updates"][seed])))
+        names = ("loss", "entropy", "grad_norm", "kl")
+        figures = {name: torch.zeros(rows, device=self.device) for name in names}
+        # Generators of this update's own: seeds learn at different times.
+        updates = self._figures["updates"]
+        generators = [np.random.default_rng((self._shuffle_keys[seed], int(updates[seed]))) for seed in seeds]
         parts = -(-steps // config.minibatch) if config.minibatch else 1
+        moving = np.ones(rows, bool)
+        row = torch.arange(rows, device=self.device)[:, None]
         for _ in range(config.passes):
-            order = torch.from_numpy(generator.permutation(steps)).to(self.device)
-            for part in order.tensor_split(parts) if parts > 1 else [slice(None)]:
-                now = self.policy(params, encoder, batch.obs[:, part])
-                log_prob, entropy = now.log_prob(batch.action[:, part]), now.entropy()
+            order = torch.from_numpy(np.stack([generator.permutation(steps) for generator in generators]))
+            for part in order.to(self.device).tensor_split(parts, 1) if parts > 1 else [torch.arange(steps)[None]]:
+                at = (row, part)
+                now = self.policy(params, encoder, batch.obs[at])
+                log_prob, entropy = now.log_prob(batch.action[at]), now.entropy()
                 bonus, clip_ratio = config.entropy_bonus, config.clip_ratio
-                loss = policy_loss(log_prob, old[:, part], judged[:, part], entropy, bonus, clip_ratio)
-                norm = self._adam.descend(seed, loss, self.lr, config.max_grad_norm)
-                figures = {"loss": loss, "entropy": entropy.mean(), "grad_norm": norm}
+                loss = policy_loss(log_prob, old[at], judged[at], entropy, bonus, clip_ratio)
+                norm = self._adam.descend(seeds, loss, self.lr, config.max_grad_norm, moving)
+                latest = {"loss": loss.detach(), "entropy": entropy.detach().mean(-1), "grad_norm": norm}
             with torch.no_grad():
-                figures["kl"] = kl = divergence(policy, self.policy(params, encoder, batch.obs)).mean()
-                if kl > config.max_kl:  # near the old policy it grows as the square of the way
-                    for name, tensor in params.items():
-                        tensor.copy_(before[name].lerp(tensor, float((config.max_kl / kl).sqrt())))
+                latest["kl"] = kl = divergence(policy, self.policy(params, encoder, batch.obs)).mean(-1)
+                for name, figure in latest.items():
+                    figures[name][moving] = figure[moving]
+                far = moving & (kl > config.max_kl).cpu().numpy()
+                for place in np.flatnonzero(far):  # near the old policy it grows as the square of the way
+                    for tensor, start in zip(
+                        _share(params, place).values(), _share(before, place).values(), strict=True
+                    ):
+                        tensor.copy_(start.lerp(tensor, float((config.max_kl / kl[place]).sqrt())))
+                moving &= ~far
+                if not moving.any():
                     break
         figures["clipped"] = (figures["grad_norm"] > config.max_grad_norm).float()
         return figures
 
     def _judged(self, batch: Episodes, value_params: Params, encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor]:
-        """Advantages of a seed's batch, and the returns that its baseline is to tell, [1, B] each."""
+        """Advantages of a batch, and the returns that its baseline is to tell, [S, B] each."""
         config = self.config
         with torch.no_grad():
             value, last_value = torch.zeros_like(batch.reward), torch.zeros_like(batch.bootstrap)  # [T, M], [M]
             if config.baseline:
-                value[batch.steps] = self._values(value_params, encoder, batch.obs)[0]
-                last_value = self._values(value_params, encoder, batch.last_obs)[0] * batch.bootstrap
+                value[batch.places] = self._values(value_params, encoder, batch.obs)
+                last_value = self._values(value_params, encoder, batch.last_obs)[batch.last_places] * batch.bootstrap
             found = advantages(batch.reward, value, last_value, batch.length, config.gamma, config.gae_lambda)
-            return found[batch.steps][None], (found + value)[batch.steps][None]
+            return found[batch.places], (found + value)[batch.places]
 
     def _value_loss(
         self, value_params: Params, encoder: Encoder, obs: torch.Tensor, returns: torch.Tensor
@@ -407,13 +430,13 @@ class Reinforce:
         """What policy and baseline of seed 0 are about to minimise; nothing until its batch is full."""
         if 0 not in self.memory.full_seeds():
             return {}
-        config, encoder = self.config, self._encoder_of(0)
-        batch = self._standard(self.memory.look(0), encoder)
-        value_params = self._value_adam.of(0)
+        config, encoder = self.config, self._encoder_of([0])
+        batch = self._standard(self.memory.look([0]), encoder)
+        value_params = self._value_adam.of([0])
         advantage, returns = self._judged(batch, value_params, encoder)
         judged, _ = standardised(advantage, self._scale[:1] * config.scale_memory)
         with torch.no_grad():
-            old = self.policy(self._adam.of(0), encoder, batch.obs).log_prob(batch.action)
+            old = self.policy(self._adam.of([0]), encoder, batch.obs).log_prob(batch.action)
 
         def loss_of_policy(params: Params) -> torch.Tensor:
             policy = self.policy(params, encoder, batch.obs)
@@ -421,7 +444,7 @@ class Reinforce:
 
         found = {
             "policy": Objective(
-                params=self._adam.of(0),
+                params=self._adam.of([0]),
                 loss=loss_of_policy,
                 move=lambda gradients: self._adam.preview(0, gradients, self.lr),
                 max_norm=config.max_grad_norm,
@@ -448,12 +471,12 @@ class Reinforce:
         obs, last_obs = (encoder.standardise(encoder.prepare(seen)) for seen in (batch.obs, batch.last_obs))
         return dataclasses.replace(batch, obs=obs, last_obs=last_obs)
 
-    def _encoder_of(self, seed: int) -> Encoder:
-        """The encoder as one seed's batch needs it, with the statistics of that seed."""
-        encoder = Encoder(self.task.observation_space, 1, self.device)
+    def _encoder_of(self, seeds: list[int]) -> Encoder:
+        """The encoder as some seeds' batch needs it, with the statistics of those seeds."""
+        encoder = Encoder(self.task.observation_space, len(seeds), self.device)
         state = self.encoder.state_dict()
         encoder.load_state_dict(
-            {name: value[seed : seed + 1] if torch.is_tensor(value) else value for name, value in state.items()}
+            {name: value[seeds] if torch.is_tensor(value) else value for name, value in state.items()}
         )
         return encoder
 
@@ -524,8 +547,13 @@ class Reinforce:
         self._news = np.array(state["news"])
 
 
+def _share(params: Params, seed: int) -> Params:
+    """One seed's slices, [1, ...] each."""
+    return {name: tensor.detach()[seed : seed + 1] for name, tensor in params.items()}
+
+
 class SeedAdam:
-    """An `Adam` for each seed's share of the parameters, since seeds fill their batches at different times.
+    """An `Adam` for each seed's share of the parameters, since seeds need not take as many steps as each other.
 
     Args:
         params: stacked over seeds, moved in place.
@@ -533,18 +561,31 @@ class SeedAdam:
     """
 
     def __init__(self, params: Params, seeds: int):
-        self._adams = [
-            Adam({name: tensor.detach()[seed : seed + 1] for name, tensor in params.items()})
-            for seed in range(seeds if params else 0)
-        ]
+        self._adams = [Adam(_share(params, seed)) for seed in range(seeds if params else 0)]
+        self._all: Params = {name: tensor.detach().requires_grad_() for name, tensor in params.items()}
 
-    def of(self, seed: int) -> Params:
-        """One seed's slices of the parameters, [1, ...] each, to be differentiated by."""
-        return self._adams[seed].params if self._adams else {}
+    def of(self, seeds: Sequence[int]) -> Params:
+        """The parameters of one seed, [1, ...] each, or of all, [S, ...] each, to be differentiated by."""
+        return self._all if len(seeds) == len(self._adams) or not self._adams else self._adams[seeds[0]].params
 
-    def descend(self, seed: int, loss: torch.Tensor, lr: float, max_norm: float) -> torch.Tensor:
-        """Moves one seed's slices down the gradient of their loss; returns the gradient's norm before clipping, [1]."""
-        return self._adams[seed].descend(loss, lr, max_norm)
+    def descend(
+        self,
+        seeds: Sequence[int],
+        loss: torch.Tensor,
+        lr: float,
+        max_norm: float,
+        moving: NDArray[np.bool_] | None = None,
+    ) -> torch.Tensor:
+        """Moves one seed or all down the gradients of their losses, [S], but for those not `moving` [S].
+
+        Returns the gradients' norms before clipping, [S].
+        """
+        gradients = torch.autograd.grad(loss.sum(), list(self.of(seeds).values()))
+        norm = clip(gradients, max_norm)
+        places = range(len(seeds)) if moving is None else np.flatnonzero(moving).tolist()
+        moved = [self._adams[seeds[place]] for place in places]
+        move(moved, [[gradient[place : place + 1] for gradient in gradients] for place in places], lr)
+        return norm
 
     def preview(self, seed: int, gradients: Sequence[torch.Tensor], lr: float) -> list[torch.Tensor]:
         """What a step of one seed along clipped gradients would add to its parameters; nothing is changed."""
@@ -554,7 +595,7 @@ class SeedAdam:
         """As one `Adam` of all seeds has it, with a count for each."""
         states = [adam.state_dict() for adam in self._adams]
         averages = {
-            average: {name: torch.cat([state[average][name] for state in states]) for name in self.of(0)}
+            average: {name: torch.cat([state[average][name] for state in states]) for name in self._all}
             for average in ("mean", "square")
         }
         return {"count": torch.tensor([float(state["count"]) for state in states]), **averages}

@@ -1,7 +1,8 @@
-"""Whole episodes: what a seed's columns went through under one policy, for learners that are on-policy."""
+"""Episodes, whole or cut: what a seed's columns went through under one policy, for learners that are on-policy."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,26 +19,28 @@ from agents.saved import check_shape
 
 @dataclass(frozen=True, kw_only=True)
 class Episodes:
-    """One seed's batch: M whole episodes, the longest of T steps, B steps in all."""
+    """A batch of S seeds: M episodes or parts of them, of T steps at most and of B steps a seed."""
 
     obs: torch.Tensor
-    """[1, B, ...]."""
+    """[S, B, ...]."""
     action: torch.Tensor
-    """[1, B], or [1, B, D] as sampled."""
+    """[S, B], or [S, B, D] as sampled."""
     reward: torch.Tensor
     """[T, M]."""
-    steps: torch.Tensor
-    """Which places of [T, M] are steps: in their order they are the B of `obs`."""
+    places: tuple[torch.Tensor, torch.Tensor]
+    """Where in [T, M] the steps of `obs` are, [S, B] each."""
     length: torch.Tensor
     """[M]."""
     last_obs: torch.Tensor
-    """What each episode ended with, [1, M, ...]."""
+    """What each ended with, [S, L, ...]: L is the most that a seed has, and zeros fill up the others."""
+    last_places: tuple[torch.Tensor, torch.Tensor]
+    """Where in [S, L] each of the M has its own, [M] each."""
     bootstrap: torch.Tensor
     """1 where it was cut off and would have gone on, 0 where it terminated, [M]."""
 
 
-class Whole(NamedTuple):
-    """An episode that a column has kept."""
+class Kept(NamedTuple):
+    """An episode that a column has kept, or a part of one."""
 
     start: int
     """Row of its first step."""
@@ -48,15 +51,17 @@ class Whole(NamedTuple):
 
 
 class EpisodeMemory:
-    """The first episodes that N columns begin under a policy, until a seed's make up a batch.
+    """What N columns go through under a policy, until a seed's make up a batch.
 
-    A batch is as many whole episodes of every column as it takes: no fewer than `episodes`, and so many that it has
-    `steps` steps. Memory is claimed when the first step arrives, so a policy that is only evaluated costs none.
+    A batch is either so many whole episodes of every column, the first that it begins under the policy; or the next
+    steps of every column, as many of each, whatever episodes they belong to: those that are under way are cut at the
+    end of the batch, and go on in the next. Memory is claimed when the first step arrives, so a policy that is only
+    evaluated costs none.
 
     Args:
-        episodes: of each column, at least.
-        steps: of a batch, at least; 0: as many as `episodes` have.
-        limit: steps of an episode that are kept.
+        episodes: of each column.
+        steps: of a batch, at least, with as many of each column; 0: whole episodes.
+        limit: steps of a whole episode that are kept.
         task: for its spaces and columns.
         seeds: S.
         device: where the steps are kept.
@@ -66,16 +71,15 @@ class EpisodeMemory:
     """
 
     def __init__(self, episodes: int, steps: int, limit: int, task: Task, seeds: int, device: torch.device):
-        self.episodes, self.steps, self.limit = episodes, steps, limit
+        self.episodes, self.steps, self.limit = episodes, -(-steps // task.envs), limit
         self.seeds, self.envs, self.device = seeds, task.envs, device
         space = task.observation_space
         discrete = isinstance(task.action_space, gym.spaces.Discrete)
         dtype = np.dtype(space.dtype or np.float32)
         stored = torch.uint8 if dtype == np.uint8 else torch.float32 if dtype.kind == "f" else torch.int64
         action_shape = () if discrete else (int(np.prod(task.action_space.shape or ())),)
-        # An episode takes a row for each step, and one for what it ended with. A column that has no room for another
-        # episode has `steps` steps by itself, even if each of its episodes has one: so every batch is full one day.
-        columns, self.rows = seeds * task.envs, episodes * (limit + 1) + 2 * steps
+        # An episode takes a row for each step, and one for what it ended with.
+        columns, self.rows = seeds * task.envs, 2 * self.steps or episodes * (limit + 1)
         self._parts: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
             "obs": ((self.rows, columns, *(space.shape or ())), stored),
             "action": ((self.rows, columns, *action_shape), torch.int64 if discrete else torch.float32),
@@ -88,15 +92,14 @@ class EpisodeMemory:
                 "lower episode_limit, batch_episodes, batch_steps, envs or seeds"
             )
         self._ring: dict[str, torch.Tensor] = {}
-        self._whole: list[list[Whole]] = [[] for _ in range(columns)]
+        self._kept: list[list[Kept]] = [[] for _ in range(columns)]
+        self._count = np.zeros(columns, np.int64)
         self._used = np.zeros(columns, np.int64)
         self._length = np.zeros(columns, np.int64)
         self._begins = np.ones(columns, bool)
         self._idle = np.zeros(columns, bool)
-        """Per column: whole episodes kept, rows that they take, steps kept of the running one, whether the next step
-        begins an episode, and whether the running one is not learnt from."""
-        self._rounds = np.zeros(seeds, np.int64)
-        """Episodes of each column that make up a seed's batch; 0 where there are not enough yet."""
+        """Per column: how many episodes are kept, rows that they take, steps kept of the running one, whether the next
+        step begins an episode, and whether the running one is not learnt from."""
 
     def bytes_needed(self) -> int:
         """What the memory takes."""
@@ -107,9 +110,8 @@ class EpisodeMemory:
         if not self._ring:
             self._claim()
         ring = self._ring
-        for column in np.flatnonzero(self._begins):
-            has_its_share = not self.steps and len(self._whole[column]) >= self.episodes
-            self._idle[column] = has_its_share or self._used[column] + self.limit + 1 > self.rows
+        if not self.steps:
+            self._idle[self._begins] = self._count[self._begins] >= self.episodes
         terminated, ended = step.terminated.ravel(), (step.terminated | step.truncated).ravel()
         self._begins = ended
         columns = np.flatnonzero(~self._idle)
@@ -120,71 +122,72 @@ class EpisodeMemory:
         ring["action"][at] = action.flatten(0, 1)[at[1]]
         ring["reward"][at] = self._tensor(step.reward, columns, ring["reward"])
         self._length[columns] += 1
-        cut = ~self._idle & ~ended & (self._length == self.limit)
-        over = np.flatnonzero(~self._idle & (ended | cut))
+        full = self._steps_kept() == self.steps if self.steps else ~ended & (self._length == self.limit)
+        full &= ~self._idle
+        over = np.flatnonzero(~self._idle & (ended | full))
         last = self._used[over] + self._length[over]
         ring["obs"][self._places(last, over)] = self._tensor(step.next_obs, over, ring["obs"])
         for column in over.tolist():
             length = int(self._length[column])
-            self._whole[column].append(Whole(int(self._used[column]), length, not terminated[column]))
+            self._kept[column].append(Kept(int(self._used[column]), length, not terminated[column]))
+        self._count[over] += 1
         self._used[over] = last + 1
         self._length[over] = 0
-        self._idle |= cut
-        for seed in set((over // self.envs).tolist()):
-            self._rounds[seed] = self._enough(seed)
+        self._idle |= full
 
     def full_seeds(self) -> list[int]:
         """The seeds that have a batch."""
-        return np.flatnonzero(self._rounds).tolist()
+        enough = self._steps_kept() == self.steps if self.steps else self._count >= self.episodes
+        return np.flatnonzero(enough.reshape(self.seeds, self.envs).all(1)).tolist()
 
-    def _enough(self, seed: int) -> int:
-        """How many episodes of each column make up a batch of a seed; 0 while there are not enough."""
-        own = slice(seed * self.envs, (seed + 1) * self.envs)
-        columns = self._whole[own]
-        there, kept = min(map(len, columns)), int(self._used[own].sum()) - sum(map(len, columns))
-        if there < self.episodes or kept < self.steps:  # most of the time, and said without looking at the episodes
-            return 0
-        steps = np.cumsum([sum(column[number].length for column in columns) for number in range(there)])
-        rounds = max(self.episodes, int(np.searchsorted(steps, self.steps)) + 1)
-        return rounds if rounds <= there else 0
-
-    def take(self, seed: int) -> Episodes:
-        """Hands out a full seed's batch, and begins its next: with the next episode that each column begins."""
-        batch, own = self.look(seed), slice(seed * self.envs, (seed + 1) * self.envs)
-        self._whole[own] = [[] for _ in range(self.envs)]
-        self._rounds[seed] = 0
-        self._used[own] = self._length[own] = 0
-        self._idle[own] = True
+    def take(self, seeds: Sequence[int]) -> Episodes:
+        """Hands out what `look` does, and begins the next batch of these seeds: with the next episode that each column
+        begins, or with its next step."""
+        batch = self.look(seeds)
+        for seed in seeds:
+            own = slice(seed * self.envs, (seed + 1) * self.envs)
+            self._kept[own] = [[] for _ in range(self.envs)]
+            self._count[own] = self._used[own] = self._length[own] = 0
+            self._idle[own] = not self.steps
         return batch
 
-    def look(self, seed: int) -> Episodes:
-        """A full seed's batch, which stays where it is."""
-        first = seed * self.envs
+    def look(self, seeds: Sequence[int]) -> Episodes:
+        """The batch of full seeds, which stays where it is; of several only if each has as many steps."""
         chosen = [
-            (first + column, *self._whole[first + column][number])
-            for number in range(int(self._rounds[seed]))
-            for column in range(self.envs)
+            (place, number, seed * self.envs + column, *self._kept[seed * self.envs + column][turn])
+            for place, seed in enumerate(seeds)
+            for number, (turn, column) in enumerate(self._in_turn(seed))
         ]
-        column, start, length, goes_on = torch.tensor(chosen, device=self.device).T  # [M] each
-        time = torch.arange(int(length.max()), device=self.device)[:, None]
-        steps = time < length  # [T, M]
-        at = ((start + time)[steps], column.expand_as(steps)[steps])
-        reward = torch.zeros(steps.shape, device=self.device)
-        reward[steps] = self._ring["reward"][at]
+        owner, number, column, start, length, goes_on = torch.tensor(chosen, device=self.device).T  # [M] each
+        time, episode = (torch.arange(int(length.max()), device=self.device)[:, None] < length).nonzero(as_tuple=True)
+        of_seed = owner[episode].argsort(stable=True).reshape(len(seeds), -1)
+        time, episode = time[of_seed], episode[of_seed]  # [S, B] each
+        at = (start[episode] + time, column[episode])
+        reward = torch.zeros(int(length.max()), len(chosen), device=self.device)
+        reward[time, episode] = self._ring["reward"][at]
+        last = self._ring["obs"][start + length, column]
+        last_obs = last.new_zeros(len(seeds), int(number.max()) + 1, *last.shape[1:])
+        last_obs[owner, number] = last
         return Episodes(
-            obs=self._ring["obs"][at][None],
-            action=self._ring["action"][at][None],
+            obs=self._ring["obs"][at],
+            action=self._ring["action"][at],
             reward=reward,
-            steps=steps,
+            places=(time, episode),
             length=length,
-            last_obs=self._ring["obs"][start + length, column][None],
+            last_obs=last_obs,
+            last_places=(owner, number),
             bootstrap=goes_on.float(),
         )
+
+    def _in_turn(self, seed: int) -> list[tuple[int, int]]:
+        """A seed's episodes, as number and column: first those that its columns kept first."""
+        own = self._kept[seed * self.envs : (seed + 1) * self.envs]
+        return sorted((turn, column) for column, kept in enumerate(own) for turn in range(len(kept)))
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "ring": dict(self._ring),
-            "whole": np.array([(n, *one) for n, column in enumerate(self._whole) for one in column]).reshape(-1, 4),
+            "whole": np.array([(n, *one) for n, kept in enumerate(self._kept) for one in kept]).reshape(-1, 4),
             "used": self._used,
             "length": self._length,
             "begins": self._begins,
@@ -197,13 +200,17 @@ class EpisodeMemory:
         check_shape("whole", state["whole"], (None, 4))
         self._used, self._length = np.array(state["used"]), np.array(state["length"])
         self._begins, self._idle = np.array(state["begins"]), np.array(state["idle"])
-        self._whole = [[] for _ in self._whole]
+        self._kept = [[] for _ in self._kept]
         for column, start, length, goes_on in np.asarray(state["whole"]).tolist():
-            self._whole[column].append(Whole(start, length, bool(goes_on)))
-        self._rounds[:] = [self._enough(seed) for seed in range(self.seeds)]
+            self._kept[column].append(Kept(start, length, bool(goes_on)))
+        self._count[:] = [len(kept) for kept in self._kept]
         if state["ring"]:
             self._claim()
             load_params(self._ring, state["ring"])
+
+    def _steps_kept(self) -> NDArray[np.int64]:
+        """Of each column: its rows without those of what its episodes ended with."""
+        return self._used - self._count + self._length
 
     def _claim(self) -> None:
         self._ring = {

@@ -16,7 +16,7 @@ from envs.vector import make_vector
 from eval.evaluation import play
 from eval.loop import EvaluationSeeds, Interaction, training_seeds
 from eval.tasks import describe_task
-from tests.helpers import CPU, build_agent, control_task, make_step, vector_task
+from tests.helpers import CPU, build_agent, control_task, make_step, seeds_of, vector_task
 
 REWARD = torch.tensor([[1.0, 8.0], [2.0, 16.0], [4.0, 0.0]])  # [T=3, M=2]; the second episode has two steps
 LENGTH = torch.tensor([3, 2])
@@ -153,10 +153,10 @@ def memory_of(episodes: int = 1, steps: int = 0, limit: int = 50, seeds: int = 1
 
 def seen(memory: EpisodeMemory) -> list[list[float]]:
     """The observations of each episode of the batch."""
-    batch = memory.take(0)
-    grid = torch.full(batch.steps.shape, -1.0)
-    grid[batch.steps] = batch.obs[0, :, 0]
-    assert (batch.reward[batch.steps] == batch.obs[0, :, 0]).all()
+    batch = memory.take([0])
+    grid = torch.full(batch.reward.shape, -1.0)
+    grid[batch.places] = batch.obs[..., 0]
+    assert (batch.reward[batch.places] == batch.obs[..., 0]).all()
     assert (batch.action[0] == batch.obs[0, :, 0] % 3).all()
     return [[x for x in column if x >= 0] for column in grid.T.tolist()]
 
@@ -172,45 +172,55 @@ def test_a_batch_is_the_same_number_of_whole_episodes_of_every_column():
     assert seen(memory) == [[100], [100, 101], [100, 101, 102], [200], [200, 201, 202, 203], [200, 201, 202]]
 
 
-def test_a_batch_goes_on_until_it_has_its_steps():
-    memory = memory_of(steps=11, limit=5, envs=2)
-    columns = Columns([[1] * 20, [4, 2, 5, 9]], memory)
-    for _ in range(10):
+def test_a_batch_of_steps_cuts_the_episodes_under_way_which_go_on_in_the_next():
+    memory = memory_of(steps=9, envs=2)
+    columns = Columns([[1, 3, 9, 9], [4, 6, 9]], memory)
+    for _ in range(5):
         assert memory.full_seeds() == []
         columns.step()
-    # Three rounds have 3 + 11 steps; the first column has gone through ten episodes meanwhile.
-    assert memory.full_seeds() == []
-    columns.step()
     assert memory.full_seeds() == [0]
-    assert seen(memory) == [
-        [100], [100, 101, 102, 103], [200], [200, 201], [300], [300, 301, 302, 303, 304]
-    ]  # fmt: skip
-    assert memory.full_seeds() == []
-
-
-@pytest.mark.parametrize("lengths", [[[1] * 90, [30, 30]], [[1] * 90, [1] * 90], [[7] * 30, [2] * 90]])
-def test_a_batch_of_steps_is_full_one_day_whatever_the_lengths(lengths: list[list[int]]):
-    """Also where one column has no room left for more episodes before another has enough."""
-    memory = memory_of(steps=20, limit=10, envs=2)
-    columns = Columns(lengths, memory)
-    for _ in range(60):
+    batch = memory.look([0])
+    # Five of each column: the first column's third episode and the second's second have only begun.
+    assert batch.length.tolist() == [1, 4, 3, 1, 1]
+    assert batch.bootstrap.tolist() == [0, 0, 0, 1, 1]
+    assert batch.last_obs[0, 3:, 0].tolist() == [201, 301]
+    assert seen(memory) == [[100], [100, 101, 102, 103], [200, 201, 202], [200], [300]]
+    for _ in range(5):
+        assert memory.full_seeds() == []
         columns.step()
-        if memory.full_seeds():
-            break
-    assert memory.take(0).obs.shape[1] >= 20
+    # The second column's episode ended with its last step: nothing follows.
+    assert memory.look([0]).bootstrap.tolist() == [1, 0]
+    assert seen(memory) == [[301, 302, 303, 304, 305], [201, 202, 203, 204, 205]]
 
 
-def test_a_memory_goes_on_from_its_state():
-    lengths = [[1] * 40, [4, 2, 5, 9, 9]]
-    memory, other = (memory_of(steps=11, limit=5, envs=2) for _ in range(2))
-    columns = Columns(lengths, memory)
-    for step in range(14):
-        if step in (8, 11):  # in the midst of a batch, and with a whole one
-            other.load_state_dict(memory.state_dict())
-            columns.memory, memory, other = other, other, memory_of(steps=11, limit=5, envs=2)
-        assert memory.full_seeds() == ([0] if step >= 11 else [])
-        columns.step()
-    assert [len(episode) for episode in seen(memory)] == [1, 4, 1, 2, 1, 5]
+@pytest.mark.parametrize("length", [1, 2, 30])
+def test_a_batch_of_steps_has_them_whatever_the_lengths(length: int):
+    memory = memory_of(steps=20, envs=2)
+    columns = Columns([[length] * 90, [7] * 90], memory)
+    for _ in range(3):
+        for _ in range(10):
+            assert memory.full_seeds() == []
+            columns.step()
+        assert memory.take([0]).obs.shape[1] == 20
+
+
+@pytest.mark.parametrize("steps", [0, 11])
+def test_a_memory_goes_on_from_its_state(steps: int):
+    def batches(moves: bool) -> list[list[list[float]]]:
+        memory, found = memory_of(episodes=2, steps=steps, envs=2), []
+        columns = Columns([[1] * 60, [4, 2, 5] * 20], memory)
+        for _ in range(40):
+            if moves:  # in the midst of a batch, and with a whole one
+                columns.memory = memory_of(episodes=2, steps=steps, envs=2)
+                columns.memory.load_state_dict(memory.state_dict())
+                memory = columns.memory
+            if memory.full_seeds():
+                found.append(seen(memory))
+            columns.step()
+        return found
+
+    assert len(batches(False)) > 3
+    assert batches(True) == batches(False)
 
 
 def test_an_episode_that_the_old_policy_began_is_left_out():
@@ -237,7 +247,7 @@ def test_batches_do_not_favour_short_episodes(episodes: int):
     while len(lengths) < 1200:
         columns.step()
         if memory.full_seeds():
-            lengths += memory.take(0).length.tolist()
+            lengths += memory.take([0]).length.tolist()
     assert abs(np.mean(lengths) - 5) < 4 * 4 / len(lengths) ** 0.5
 
 
@@ -254,7 +264,7 @@ def test_an_episode_beyond_the_limit_is_cut_there_and_would_have_gone_on():
     columns = Columns([[3, 6, 2, 9], [10, 2, 9]], memory)
     for _ in range(4):
         columns.step()
-    batch = memory.take(0)
+    batch = memory.take([0])
     assert batch.length.tolist() == [3, 4]
     assert batch.bootstrap.tolist() == [0.0, 1.0]
     assert batch.last_obs[0, :, 0].tolist() == [103.0, 104.0]
@@ -263,12 +273,37 @@ def test_an_episode_beyond_the_limit_is_cut_there_and_would_have_gone_on():
     assert seen(memory) == [[300, 301], [200, 201]]
 
 
+def test_seeds_that_learn_together_learn_what_each_would_alone():
+    """Also where one of them has gone far enough after fewer passes than another."""
+    config = ReinforceConfig(batch_steps=16, passes=6, minibatch=4, max_kl=0.003, hidden=(8,), value_steps=3, lr=0.02)
+    task, roots = vector_task(features=3, envs=4), seeds_of(3)
+    together = Reinforce(config, task, roots, CPU)
+    alone = [Reinforce(config, task, roots[seed : seed + 1], CPU) for seed in range(3)]
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        obs, next_obs, reward = rng.normal(size=(3, 4, 3)), rng.normal(size=(3, 4, 3)), rng.normal(size=(3, 4))
+        action, terminated = rng.integers(2, size=(3, 4)), rng.random((3, 4)) < 0.2
+        for agent, own in [(together, slice(None)), *((alone[seed], slice(seed, seed + 1)) for seed in range(3))]:
+            agent.observe(
+                make_step(obs[own], action[own], reward[own], next_obs[own], terminated=terminated[own])
+            )  # fmt: skip
+            agent.update()
+    whole = together.state_dict()
+    for seed, agent in enumerate(alone):
+        own = agent.state_dict()
+        for part in ("params", "average", "value_params"):
+            for name, tensor in own[part].items():
+                torch.testing.assert_close(whole[part][name][seed], tensor[0], rtol=0, atol=0)
+        assert whole["adam"]["count"][seed] == own["adam"]["count"][0]
+    assert len(whole["adam"]["count"].unique()) > 1  # else no seed stopped before another
+
+
 def test_truncation_keeps_what_the_episode_would_have_gone_on_to():
     memory = memory_of(envs=2)
     columns = Columns([[3, 9], [2, 9]], memory, end="truncated")
     for _ in range(3):
         columns.step()
-    batch = memory.take(0)
+    batch = memory.take([0])
     assert batch.bootstrap.tolist() == [1.0, 1.0]
     assert batch.last_obs[0, :, 0].tolist() == [103.0, 102.0]
 
@@ -305,9 +340,9 @@ def test_every_step_of_a_batch_was_acted_by_the_policy_that_learns_from_it(conti
     chosen: dict[float, float] = {}  # by observation
     checked = 0
 
-    def learn(seed: int) -> None:
+    def learn(seeds: list[int]) -> None:
         nonlocal checked
-        batch = memory.take(seed)
+        batch = memory.take(seeds)
         seen = agent._standardised(batch.obs.numpy())
         log_prob = agent.policy(agent.params, agent.encoder, seen).log_prob(batch.action)
         for obs, found in zip(batch.obs[0, :, 0, 0, 0].tolist(), log_prob[0].tolist(), strict=True):
@@ -393,7 +428,7 @@ def test_likelihoods_are_of_what_was_sampled_not_of_what_was_clipped():
         kept.append(agent._sampled[0, 0].tolist())
         clipped += int((abs(action) == 1).any())
         agent.observe(make_step(obs, action, [[0.0]], obs, terminated=[[not left]]))
-    np.testing.assert_array_equal(agent.memory.take(0).action[0], np.array(kept, np.float32))
+    np.testing.assert_array_equal(agent.memory.take([0]).action[0], np.array(kept, np.float32))
     assert clipped > 5
 
 
@@ -418,6 +453,7 @@ def test_actions_that_it_cannot_draw_are_refused(space: gym.Space[Any], told: st
         {"hidden": ()},
         {"batch_episodes": 0},
         {"baseline": False, "gae_lambda": 0.9},
+        {"baseline": False, "batch_steps": 100},
         {"std_start": 0.0},
         {"max_kl": 0.0},
     ],
