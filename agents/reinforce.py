@@ -338,7 +338,7 @@ class Reinforce:
             self._learn(seeds)
 
     def _learn(self, seeds: list[int]) -> None:
-        """One step of some seeds' policies on their batches, or several, and several of their baselines."""
+        """Moves policies and then baselines by the batches of one seed, or of all."""
         config, encoder = self.config, self._encoder_of(seeds)
         batch = self._standard(self.memory.take(seeds), encoder)
         value_params = self._value_adam.of(seeds)
@@ -374,8 +374,8 @@ class Reinforce:
         with torch.no_grad():
             policy, before = self.policy(params, encoder, batch.obs), clone(params)
             old = policy.log_prob(batch.action)
-        names = ("loss", "entropy", "grad_norm", "kl")
-        figures = {name: torch.zeros(rows, device=self.device) for name in names}
+        latest: dict[str, torch.Tensor] = {}
+        figures = {name: torch.zeros(rows, device=self.device) for name in ("loss", "entropy", "grad_norm", "kl")}
         # Generators of this update's own: seeds learn at different times.
         updates = self._figures["updates"]
         generators = [np.random.default_rng((self._shuffle_keys[seed], int(updates[seed]))) for seed in seeds]
@@ -384,8 +384,8 @@ class Reinforce:
         row = torch.arange(rows, device=self.device)[:, None]
         for _ in range(config.passes):
             order = torch.from_numpy(np.stack([generator.permutation(steps) for generator in generators]))
-            for part in order.to(self.device).tensor_split(parts, 1) if parts > 1 else [torch.arange(steps)[None]]:
-                at = (row, part)
+            split = order.to(self.device).tensor_split(parts, 1)
+            for at in [(row, part) for part in split] if parts > 1 else [(slice(None), slice(None))]:
                 now = self.policy(params, encoder, batch.obs[at])
                 log_prob, entropy = now.log_prob(batch.action[at]), now.entropy()
                 bonus, clip_ratio = config.entropy_bonus, config.clip_ratio
@@ -397,11 +397,10 @@ class Reinforce:
                 for name, figure in latest.items():
                     figures[name][moving] = figure[moving]
                 far = moving & (kl > config.max_kl).cpu().numpy()
-                for place in np.flatnonzero(far):  # near the old policy it grows as the square of the way
-                    for tensor, start in zip(
-                        _share(params, place).values(), _share(before, place).values(), strict=True
-                    ):
-                        tensor.copy_(start.lerp(tensor, float((config.max_kl / kl[place]).sqrt())))
+                for place in np.flatnonzero(far).tolist():  # near the old policy it grows as the square of the way
+                    share = float((config.max_kl / kl[place]).sqrt())
+                    for name, tensor in params.items():
+                        tensor[place] = before[name][place].lerp(tensor[place], share)
                 moving &= ~far
                 if not moving.any():
                     break
@@ -422,7 +421,7 @@ class Reinforce:
     def _value_loss(
         self, value_params: Params, encoder: Encoder, obs: torch.Tensor, returns: torch.Tensor
     ) -> torch.Tensor:
-        """How far the baseline is from returns [1, B], squared, in units of the horizon: [1]."""
+        """How far the baseline is from returns [S, B], squared, in units of the horizon: [S]."""
         error = (self._values(value_params, encoder, obs) - returns) / self._horizon
         return error.square().mean(-1)
 

@@ -54,12 +54,16 @@ SMALL: dict[str, dict[str, Any]] = {
     "sb3-ppo": {"rollout_steps": 26, "batch_size": 8, "epochs": 2, "hidden": (8,)},
     "sb3-sac": {"learning_starts": 12, "batch_size": 8, "memory_size": 200, "hidden": (8,)},
 }
-"""Settings that make an agent learn within a few steps; what follows a comma is another way to set it."""
+"""Settings that make an agent learn within a few steps; after a comma follows what is special about some."""
+
+
+def agent_of(name: str) -> str:
+    return name.partition(",")[0]
 
 
 def make_small(name: str, task: Task, seeds: int) -> Any:
     """An agent with such settings."""
-    return build_agent(name.partition(",")[0], task, seeds, **SMALL.get(name, {}))
+    return build_agent(agent_of(name), task, seeds, **SMALL.get(name, {}))
 
 
 def fitting() -> list[Any]:
@@ -67,7 +71,7 @@ def fitting() -> list[Any]:
     for name in dict.fromkeys([*AGENTS, *SMALL]):
         for kind, task in TASKS.items():
             try:
-                find_agent(name.partition(",")[0]).check_task(task)
+                find_agent(agent_of(name)).check_task(task)
             except ValueError:
                 continue
             cases.append(pytest.param(name, Task(**{**task.__dict__, "envs": 2}), id=f"{name} on {kind}"))
@@ -118,7 +122,7 @@ def test_seeds_never_mix(name: str, task: Task):
             continue
         np.testing.assert_array_equal(seeds(value)[1], seeds(spoilt[key])[1], err_msg=key)
         differs |= not np.array_equal(seeds(value)[0], seeds(spoilt[key])[0])
-    assert differs or not find_agent(name.partition(",")[0]).learns  # else the test would compare nothing
+    assert differs or not find_agent(agent_of(name)).learns  # else the test would compare nothing
 
 
 def _seed_axis(key: str, value: np.ndarray, task: Task) -> Any:

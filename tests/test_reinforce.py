@@ -284,9 +284,8 @@ def test_seeds_that_learn_together_learn_what_each_would_alone():
         obs, next_obs, reward = rng.normal(size=(3, 4, 3)), rng.normal(size=(3, 4, 3)), rng.normal(size=(3, 4))
         action, terminated = rng.integers(2, size=(3, 4)), rng.random((3, 4)) < 0.2
         for agent, own in [(together, slice(None)), *((alone[seed], slice(seed, seed + 1)) for seed in range(3))]:
-            agent.observe(
-                make_step(obs[own], action[own], reward[own], next_obs[own], terminated=terminated[own])
-            )  # fmt: skip
+            step = make_step(obs[own], action[own], reward[own], next_obs[own], terminated=terminated[own])
+            agent.observe(step)
             agent.update()
     whole = together.state_dict()
     for seed, agent in enumerate(alone):
