@@ -1,5 +1,6 @@
 """Contracts that every agent in the registry keeps, on every kind of task that it fits."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import gymnasium as gym
@@ -66,9 +67,10 @@ def make_small(name: str, task: Task, seeds: int) -> Any:
     return build_agent(agent_of(name), task, seeds, **SMALL.get(name, {}))
 
 
-def fitting() -> list[Any]:
+def fitting(names: Iterable[str] = AGENTS) -> list[Any]:
+    """Agents, each with every task that it fits."""
     cases = []
-    for name in dict.fromkeys([*AGENTS, *SMALL]):
+    for name in names:
         for kind, task in TASKS.items():
             try:
                 find_agent(agent_of(name)).check_task(task)
@@ -76,6 +78,9 @@ def fitting() -> list[Any]:
                 continue
             cases.append(pytest.param(name, Task(**{**task.__dict__, "envs": 2}), id=f"{name} on {kind}"))
     return cases
+
+
+CASES = fitting(dict.fromkeys([*AGENTS, *SMALL]))
 
 
 def drive(name: str, task: Task, seeds: int, steps: int, spoil: bool = False) -> Any:
@@ -97,7 +102,7 @@ def _live(agent: Any, task: Task, seeds: int, steps: int, start: int, spoil: boo
         agent.update()
 
 
-@pytest.mark.parametrize(("name", "task"), fitting())
+@pytest.mark.parametrize(("name", "task"), CASES)
 def test_actions_are_members_of_their_space(name: str, task: Task):
     agent = drive(name, task, 3, 12)
     step = random_step(task, 3, np.random.default_rng(1))
@@ -110,7 +115,7 @@ def test_actions_are_members_of_their_space(name: str, task: Task):
                 assert task.action_space.contains(member)
 
 
-@pytest.mark.parametrize(("name", "task"), fitting())
+@pytest.mark.parametrize(("name", "task"), CASES)
 def test_seeds_never_mix(name: str, task: Task):
     """What happens to seed 0 changes not one bit of seed 1."""
     plain, spoilt = (flat_state(drive(name, task, 2, 40, spoil=spoil).state_dict()) for spoil in (False, True))
@@ -135,7 +140,7 @@ def _seed_axis(key: str, value: np.ndarray, task: Task) -> Any:
     return (lambda array: array) if value.ndim and len(value) == 2 else None
 
 
-@pytest.mark.parametrize(("name", "task"), fitting())
+@pytest.mark.parametrize(("name", "task"), CASES)
 def test_a_restored_agent_goes_on_to_the_bit(name: str, task: Task):
     whole = drive(name, task, 2, 40)
     half = drive(name, task, 2, 20)
@@ -148,7 +153,7 @@ def test_a_restored_agent_goes_on_to_the_bit(name: str, task: Task):
         np.testing.assert_array_equal(value, found[key], err_msg=key)
 
 
-@pytest.mark.parametrize(("name", "task"), fitting())
+@pytest.mark.parametrize(("name", "task"), CASES)
 def test_poisoned_global_generators_change_nothing(name: str, task: Task):
     import random
 
