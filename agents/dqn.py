@@ -192,7 +192,7 @@ class DQN:
 
     def q_values(self, params: Params, standard: torch.Tensor) -> torch.Tensor:
         """Of observations that the encoder has standardised, [S, B, ...] -> [S, B, A]."""
-        return mlp(params, "q", self.encoder.convolve(params, standard))
+        return mlp(params, "q", self.encoder.convolve(params, standard)) * self.reachable.unit.unsqueeze(-1)
 
     def _standardised(self, obs: NDArray[Any]) -> torch.Tensor:
         return self.encoder.standardise(self.encoder.prepare(torch.as_tensor(obs, device=self.device)))
@@ -268,7 +268,9 @@ class DQN:
             if config.action_gap:  # eq. 11 of Bellemare et al. (2016)
                 target = target - config.action_gap * gap_of(self.q_values(believed, obs), chosen)
         q = self.q_values(params, obs).gather(-1, chosen).squeeze(-1)  # [S, B]
-        return batch.mean(torch.nn.functional.smooth_l1_loss(q, target, reduction="none")), q
+        # In the networks' unit, where errors are seldom so large that rare falls would count for less than they cost.
+        unit = self.reachable.unit
+        return batch.mean(torch.nn.functional.smooth_l1_loss(q / unit, target / unit, reduction="none")), q
 
     def objectives(self, streams: SeedStreams) -> dict[str, Objective]:
         """What is minimised, on a batch that `streams` draw or, without a memory, on the latest step."""

@@ -107,9 +107,8 @@ def test_expected_backups_reckon_with_random_actions():
 
 def test_an_action_gap_pushes_worse_actions_down_and_leaves_the_best_where_it_is():
     """One state that ends after either action, worth 2 and 1: the gap of 1 becomes 1 / (1 - 0.5)."""
-    config = DQNConfig(
-        action_gap=0.5, n_step=1, batch_size=8, learning_starts=8, steps_per_update=1, lr=1e-2, lr_half_steps=0
-    )
+    short = {"n_step": 1, "batch_size": 8, "learning_starts": 8, "steps_per_update": 1}
+    config = DQNConfig(gamma=0.5, action_gap=0.5, lr=1e-2, lr_half_steps=0, **short)
     agent = DQN(config, vector_task(features=3, actions=2, envs=2), seeds_of(1), CPU)
     obs = np.ones((1, 2, 3), np.float32)
     ends = np.ones((1, 2), bool)
@@ -118,6 +117,21 @@ def test_an_action_gap_pushes_worse_actions_down_and_leaves_the_best_where_it_is
         agent.update()
     q = agent.q_values(agent.average, agent.encoder.standardise(torch.ones(1, 1, 3)))
     np.testing.assert_allclose(q.detach().numpy()[0, 0], [2.0, 0.0], atol=0.1)
+
+
+def test_what_is_learnt_does_not_depend_on_the_size_of_rewards():
+    """Values are counted in a unit of the rewards' size, so that errors are never "large" for being of large rewards."""
+    config = DQNConfig(batch_size=8, learning_starts=8, steps_per_update=1, n_step=1)
+    agents = [DQN(config, vector_task(features=3, actions=2, envs=4), seeds_of(2), CPU) for _ in range(2)]
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        obs, next_obs = rng.normal(size=(2, 2, 4, 3)).astype(np.float32)
+        action, reward, ends = rng.integers(2, size=(2, 4)), rng.normal(size=(2, 4)), rng.random((2, 4)) < 0.2
+        for agent, size in zip(agents, (1, 64), strict=True):  # powers of two, so that rounding is the same
+            agent.observe(make_step(obs, action, reward * size, next_obs, terminated=ends, first=ends))
+            agent.update()
+    for name, tensor in agents[0].params.items():
+        assert torch.equal(tensor, agents[1].params[name]), name
 
 
 def test_gaps_are_to_the_best_action():

@@ -53,8 +53,8 @@ def _beside(env: str, steps: int, ours: list[str], theirs: list[str], episodes: 
 
 PARTS: dict[str, list[Row]] = {
     "cartpole3d": [
-        Row(agent="dqn", env=POSES, steps=400_000, episodes=1000, flags=BATCHED),
-        Row(agent="reinforce", env=POSES, steps=500_000, episodes=1000, flags=BATCHED),
+        Row(agent="dqn", env=POSES, steps=300_000, episodes=1000, flags=BATCHED),
+        Row(agent="reinforce", env=POSES, steps=400_000, episodes=1000, flags=BATCHED),
         Row(agent="naf", env=FORCE, steps=500_000, episodes=1000, flags=BATCHED),
         Row(agent="ddpg", env=FORCE, steps=500_000, episodes=1000, flags=BATCHED),
         Row(agent="reinforce", env=FORCE, steps=300_000, episodes=1000, flags=BATCHED),
