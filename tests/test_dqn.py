@@ -120,7 +120,7 @@ def test_an_action_gap_pushes_worse_actions_down_and_leaves_the_best_where_it_is
 
 
 def test_what_is_learnt_does_not_depend_on_the_size_of_rewards():
-    """Values are counted in a unit of the rewards' size, so that errors are never "large" for being of large rewards."""
+    """Values are counted in a unit of the rewards' size; so no error is large only because rewards are."""
     config = DQNConfig(batch_size=8, learning_starts=8, steps_per_update=1, n_step=1)
     agents = [DQN(config, vector_task(features=3, actions=2, envs=4), seeds_of(2), CPU) for _ in range(2)]
     rng = np.random.default_rng(0)
