@@ -108,7 +108,14 @@ def test_expected_backups_reckon_with_random_actions():
 def test_an_action_gap_pushes_worse_actions_down_and_leaves_the_best_where_it_is():
     """One state that ends after either action, worth 2 and 1: the gap of 1 becomes 1 / (1 - 0.5)."""
     config = DQNConfig(
-        gamma=0.5, action_gap=0.5, n_step=1, batch_size=8, learning_starts=8, steps_per_update=1, lr=1e-2, lr_half_steps=0
+        gamma=0.5,
+        action_gap=0.5,
+        n_step=1,
+        batch_size=8,
+        learning_starts=8,
+        steps_per_update=1,
+        lr=1e-2,
+        lr_half_steps=0,
     )
     agent = DQN(config, vector_task(features=3, actions=2, envs=2), seeds_of(1), CPU)
     obs = np.ones((1, 2, 3), np.float32)
