@@ -268,7 +268,7 @@ class DQN:
             if config.action_gap:  # eq. 11 of Bellemare et al. (2016)
                 target = target - config.action_gap * gap_of(self.q_values(believed, obs), chosen)
         q = self.q_values(params, obs).gather(-1, chosen).squeeze(-1)  # [S, B]
-        # In the networks' unit, where errors are seldom so large that rare falls would count for less than they cost.
+        # In the networks' unit: this loss takes errors beyond 1 for outliers, whatever the rewards are.
         unit = self.reachable.unit
         return batch.mean(torch.nn.functional.smooth_l1_loss(q / unit, target / unit, reduction="none")), q
 

@@ -51,7 +51,7 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "CartPole3D-v0": {"action_gap": 0.5, "memory_size": 400_000, "hidden": (256, 256), **_CALM},
     },
     "reinforce": {
-        # What columns lose by waiting for whole episodes matters here; with a force it does not (`train/tuned.md`).
+        # What columns lose by waiting for whole episodes matters here; with a force it hardly does in the end.
         "CartPole3D-v0": {**_CALM_POLICY, "batch_steps": 2_048, "value_steps": 320},
         "CartPole3DContinuous-v0": _CALM_POLICY,
         "DriveBot-v0": _BOTH_WAYS,
