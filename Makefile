@@ -43,7 +43,7 @@ reference: $(VENV)/.run
 	$(BIN)/python -m tests.campaigns.reference_campaign --out runs/reference
 
 # The drive-bot's story: a rule, a table, a naive network, the same with an exploration ramp, and DQN as it should be.
-NAIVE := --memory-size 0 --n-step 1 --target-interval 0 --no-double --exploration rho
+NAIVE := --memory-size 0 --n-step 1 --target-interval 0 --no-double --no-value-unit --exploration rho
 STORY := runs/story-rule runs/story-table runs/story-naive runs/story-ramp runs/story-dqn
 story: $(VENV)/.run
 	$(BIN)/cartbot train furthest-sonar --env DriveBot-v0 --steps 100000 --run runs/story-rule

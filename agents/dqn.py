@@ -67,6 +67,9 @@ class DQNConfig:
     """How much further apart than they are the values of a state's actions are learnt, in [0, 1): by 1 / (1 - it).
     Where steps are short one action hardly matters, and differences drown in the errors of the network; the best
     action stays the best (advantage learning). 0: as they are."""
+    value_unit: bool = True
+    """Whether networks count values in a unit of the rewards' size; else as they are, where errors beyond 1 are taken for
+    outliers, however large the rewards."""
     exploration: Literal["epsilon", "rho"] = "epsilon"
     """"epsilon": a random action now and then. "rho": probability proportional to a power of the value."""
     epsilon_start: float = 1.0
@@ -192,7 +195,13 @@ class DQN:
 
     def q_values(self, params: Params, standard: torch.Tensor) -> torch.Tensor:
         """Of observations that the encoder has standardised, [S, B, ...] -> [S, B, A]."""
-        return mlp(params, "q", self.encoder.convolve(params, standard)) * self.reachable.unit.unsqueeze(-1)
+        return mlp(params, "q", self.encoder.convolve(params, standard)) * self._unit.unsqueeze(-1)
+
+    @property
+    def _unit(self) -> torch.Tensor:
+        """What networks count values in, [S, 1]."""
+        unit = self.reachable.unit
+        return unit if self.config.value_unit else torch.ones_like(unit)
 
     def _standardised(self, obs: NDArray[Any]) -> torch.Tensor:
         return self.encoder.standardise(self.encoder.prepare(torch.as_tensor(obs, device=self.device)))
@@ -268,8 +277,7 @@ class DQN:
             if config.action_gap:  # eq. 11 of Bellemare et al. (2016)
                 target = target - config.action_gap * gap_of(self.q_values(believed, obs), chosen)
         q = self.q_values(params, obs).gather(-1, chosen).squeeze(-1)  # [S, B]
-        # In the networks' unit: this loss takes errors beyond 1 for outliers, whatever the rewards are.
-        unit = self.reachable.unit
+        unit = self._unit  # this loss takes errors beyond 1 for outliers
         return batch.mean(torch.nn.functional.smooth_l1_loss(q / unit, target / unit, reduction="none")), q
 
     def objectives(self, streams: SeedStreams) -> dict[str, Objective]:
