@@ -68,8 +68,8 @@ class DQNConfig:
     Where steps are short one action hardly matters, and differences drown in the errors of the network; the best
     action stays the best (advantage learning). 0: as they are."""
     value_unit: bool = True
-    """Whether networks count values in a unit of the rewards' size; else as they are, where errors beyond 1 are taken for
-    outliers, however large the rewards."""
+    """Whether networks count values in a unit of the rewards' size; else as they are, where errors beyond 1 are taken
+    for outliers, however large the rewards."""
     exploration: Literal["epsilon", "rho"] = "epsilon"
     """"epsilon": a random action now and then. "rho": probability proportional to a power of the value."""
     epsilon_start: float = 1.0
