@@ -21,7 +21,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import Step, Task, check_bounds, check_choice
+from agents.base import Step, Task, check_bounds, check_choice, check_flags
 from agents.finite import Watched
 from agents.lazy import torch
 from agents.learning import Tally
@@ -42,6 +42,7 @@ class GreedyConfig:
 
     def __post_init__(self) -> None:
         check_bounds(self, initial_value=(-1e6, 1e6), step_size=(0, 1))
+        check_flags(self, "forget")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,7 @@ class EpsilonGreedyConfig:
 
     def __post_init__(self) -> None:
         check_bounds(self, epsilon=(0, 1), initial_value=(-1e6, 1e6), step_size=(0, 1))
+        check_flags(self, "forget")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +76,7 @@ class UCBConfig:
 
     def __post_init__(self) -> None:
         check_bounds(self, c=(0, 1e6), step_size=(0, 1))
+        check_flags(self, "forget")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +106,7 @@ class ThompsonConfig:
             prior_successes=(1, 1e6),
             prior_failures=(1, 1e6),
         )
+        check_flags(self, "forget")
 
 
 Config = GreedyConfig | EpsilonGreedyConfig | UCBConfig | ThompsonConfig

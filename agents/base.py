@@ -143,3 +143,15 @@ def check_choice(config: Any, **choices: Sequence[str]) -> None:
         value = getattr(config, name)
         if value not in allowed:
             raise ValueError(f"{name} is {value!r}; expected one of {', '.join(allowed)}")
+
+
+def check_flags(config: Any, *names: str) -> None:
+    """Holds fields of a config against being true or false.
+
+    Raises:
+        ValueError: a field is neither.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} is {value!r}; expected true or false")

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import Step, Task, check_bounds, check_choice
+from agents.base import Step, Task, check_bounds, check_choice, check_flags
 from agents.bounds import ActionBounds, ValueBounds, check_task
 from agents.encoders import Encoder
 from agents.finite import Watched
 from agents.lazy import torch
 from agents.learning import Adam, Tally, compiled
-from agents.networks import Params, blend, clone, init_mlp, load_params, mlp
+from agents.networks import Params, blend, check_widths, clone, init_mlp, load_params, mlp
 from agents.noise import Kind, Noise, perturbed
 from agents.objectives import Objective
 from agents.replay import Batch, ReplayMemory
@@ -105,10 +105,8 @@ class DDPGConfig:
             max_grad_norm=(1e-6, 1e9),
         )
         check_choice(self, noise=("gaussian", "ornstein-uhlenbeck"))
-        if not isinstance(self.twin_critics, bool):
-            raise ValueError(f"twin_critics is {self.twin_critics!r}; expected true or false")
-        if not self.hidden or not all(isinstance(width, int) and 1 <= width <= 65_536 for width in self.hidden):
-            raise ValueError(f"hidden is {self.hidden!r}; expected widths in [1, 65536]")
+        check_flags(self, "twin_critics")
+        check_widths(self.hidden)
         if self.memory_size < self.batch_size:
             raise ValueError(f"memory_size is {self.memory_size}; expected at least batch_size {self.batch_size}")
 

@@ -15,7 +15,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import Step, Task, check_bounds, check_choice
+from agents.base import Step, Task, check_bounds, check_choice, check_flags
 from agents.bounds import ValueBounds
 from agents.encoders import Encoder, check_observation_space
 from agents.exploration import Explorer, greedy
@@ -112,6 +112,7 @@ class DQNConfig:
             max_grad_norm=(1e-6, 1e9),
         )
         check_choice(self, exploration=("epsilon", "rho"))
+        check_flags(self, "double", "value_unit")
         check_widths(self.hidden)
         if 0 < self.memory_size < self.batch_size:
             raise ValueError(f"memory_size is {self.memory_size}; expected 0 or at least batch_size {self.batch_size}")

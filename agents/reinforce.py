@@ -31,12 +31,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents import exploration
-from agents.base import Step, Task, check_bounds
+from agents.base import Step, Task, check_bounds, check_flags
 from agents.encoders import Encoder, check_observation_space
 from agents.finite import Watched
 from agents.lazy import torch
 from agents.learning import Adam, move
-from agents.networks import Params, blend, clip, clone, init_mlp, load_params, mlp
+from agents.networks import Params, blend, check_widths, clip, clone, init_mlp, load_params, mlp
 from agents.objectives import Objective
 from agents.rollouts import EpisodeMemory, Episodes
 from agents.saved import check_shape, check_shapes
@@ -120,14 +120,12 @@ class ReinforceConfig:
             value_batch=(1, 1e9),
             std_start=(float(np.exp(LOG_STD[0])), float(np.exp(LOG_STD[1]))),
         )
-        if not isinstance(self.baseline, bool):
-            raise ValueError(f"baseline is {self.baseline!r}; expected true or false")
+        check_flags(self, "baseline")
+        check_widths(self.hidden)
         if not self.baseline and self.gae_lambda < 1:
             raise ValueError(f"gae_lambda is {self.gae_lambda} and there is no baseline; expected gae_lambda 1")
         if not self.baseline and self.batch_steps:
             raise ValueError(f"batch_steps is {self.batch_steps} and there is no baseline; expected batch_steps 0")
-        if not self.hidden or not all(isinstance(width, int) and 1 <= width <= 65_536 for width in self.hidden):
-            raise ValueError(f"hidden is {self.hidden!r}; expected widths in [1, 65536]")
 
 
 def advantages(

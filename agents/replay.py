@@ -201,7 +201,11 @@ class ReplayMemory:
         columns = self.seeds * self.envs
 
         def ring(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-            return torch.zeros((self.rows, columns, *shape), dtype=dtype, device=self.device)
+            shape = (self.rows, columns, *shape)
+            if self.device.type != "cpu":
+                return torch.zeros(shape, dtype=dtype, device=self.device)
+            # NumPy asks the system for zeros, which come when they are first touched; torch would write them all now.
+            return torch.from_numpy(np.zeros(shape, torch.empty(0, dtype=dtype).numpy().dtype))
 
         self._ring = {
             "obs": ring(self._obs_shape, self._obs_dtype),

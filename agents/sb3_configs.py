@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from agents.base import Task, check_bounds
+from agents.base import Task, check_bounds, check_flags
 from agents.encoders import check_observation_space
 from agents.lazy import torch
 from agents.networks import check_widths
@@ -33,6 +33,7 @@ class SB3Config:
 
     def __post_init__(self) -> None:
         check_bounds(self, gamma=(0, 1))
+        check_flags(self, "encode")
         check_widths(self.hidden)
 
 

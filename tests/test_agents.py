@@ -1,5 +1,6 @@
 """Contracts that every agent in the registry keeps, on every kind of task that it fits."""
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -179,3 +180,12 @@ def test_agents_refuse_what_does_not_fit_in_one_line(name: str):
 def test_an_unknown_agent_is_refused_with_the_nearest_name():
     with pytest.raises(ValueError, match="did you mean 'dqn'"):
         find_agent("dqnn")
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_fields_that_are_true_or_false_are_nothing_else(name: str):
+    config_class = find_agent(name).config_class()
+    for field in dataclasses.fields(config_class):
+        if isinstance(field.default, bool):
+            with pytest.raises(ValueError, match=rf"^{field.name} is 'no'; expected true or false$"):
+                config_class(**{field.name: "no"})
