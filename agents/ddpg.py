@@ -60,6 +60,8 @@ class DDPGConfig:
     """Steps of reward before bootstrapping."""
     twin_critics: bool = False
     """Learn two critics, and believe the lower one in targets."""
+    twin_actors: bool = False
+    """Learn an actor for each of two critics, and act halfway between: what only one errs in counts for half."""
     target_noise: float = 0.1
     """Deviation of the noise on the actions that targets reckon with, where actions reach from -1 to 1; at most 2.5
     times that either way. 0: none."""
@@ -105,7 +107,9 @@ class DDPGConfig:
             max_grad_norm=(1e-6, 1e9),
         )
         check_choice(self, noise=("gaussian", "ornstein-uhlenbeck"))
-        check_flags(self, "twin_critics")
+        check_flags(self, "twin_critics", "twin_actors")
+        if self.twin_actors and not self.twin_critics:
+            raise ValueError("twin_actors is true and twin_critics false; expected a critic for each actor")
         check_widths(self.hidden)
         if self.memory_size < self.batch_size:
             raise ValueError(f"memory_size is {self.memory_size}; expected at least batch_size {self.batch_size}")
@@ -145,7 +149,10 @@ class DDPG:
         self.memory = ReplayMemory(config.memory_size, task, self.encoder, device)
         self.actions = ActionBounds(task.action_space, device)  # pyright: ignore[reportArgumentType]
         features, dimensions = self.encoder.features, self.actions.dimensions
-        self.actor = init_mlp(init, "actor", (features, *config.hidden, dimensions), last_scale=config.last_scale)
+        self.actor: Params = {}
+        self._actors = ("actor", "actor2") if config.twin_actors else ("actor",)
+        for name in self._actors:
+            self.actor |= init_mlp(init, name, (features, *config.hidden, dimensions), last_scale=config.last_scale)
         # What images are turned into is learnt by the critic, and given to the actor.
         self.critic = self.encoder.init(init)
         self._critics = ("q1", "q2") if config.twin_critics else ("q1",)
@@ -165,7 +172,11 @@ class DDPG:
 
     def policy(self, actor: Params, features: torch.Tensor) -> torch.Tensor:
         """Actions between -1 and 1 for features, [S, B, F] -> [S, B, D]."""
-        return mlp(actor, "actor", features).tanh()
+        return torch.stack([drive.tanh() for drive in self._drives(actor, features)]).mean(0)
+
+    def _drives(self, actor: Params, features: torch.Tensor) -> list[torch.Tensor]:
+        """Each actor's actions before the tanh, [S, B, F] -> [S, B, D] each."""
+        return [mlp(actor, name, features) for name in self._actors]
 
     def q_values(self, critic: Params, features: torch.Tensor, action: torch.Tensor) -> list[torch.Tensor]:
         """Each critic's word on actions, [S, B, F], [S, B, D] -> [S, B] each."""
@@ -288,11 +299,14 @@ class DDPG:
         return {"actor_grad_norm": norm, "actor_clipped": clipped, "saturated": saturated}
 
     def _actor_loss(self, actor: Params, batch: Batch, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The actor's loss [S] on a batch, and its actions before the tanh, [S, B, D]."""
-        drive = mlp(actor, "actor", features)
+        """The actors' loss [S] on a batch, and their actions before the tanh, [S, B, D] side by side."""
+        drives = self._drives(actor, features)
         critic = {name: tensor.detach() for name, tensor in self.critic.items()}
-        q = self.q_value(critic, "q1", features, drive.tanh()) / self.reachable.unit
-        return batch.mean(-q + self.config.saturation_penalty * drive.square().mean(-1)), drive
+        losses = []
+        for name, drive in zip(self._critics, drives, strict=False):  # one actor climbs the first critic
+            q = self.q_value(critic, name, features, drive.tanh()) / self.reachable.unit
+            losses.append(-q + self.config.saturation_penalty * drive.square().mean(-1))
+        return batch.mean(torch.stack(losses).sum(0)), torch.cat(drives, -1)
 
     def objectives(self, streams: SeedStreams) -> dict[str, Objective]:
         """What critic and actor minimise, on a batch that `streams` draw."""

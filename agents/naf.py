@@ -62,7 +62,8 @@ class NAFConfig:
     n_step: int = 3
     """Steps of reward before bootstrapping."""
     twin_networks: bool = False
-    """Learn two networks, believe the lower value in targets, and act by the first."""
+    """Learn two networks, believe the lower value in targets, and act halfway between their best actions: what only one
+    of them errs in counts for half."""
     target_noise: float = 0.1
     """Deviation of the noise on future actions that values reckon with, where actions reach from -1 to 1. 0: none."""
     noise: Kind = "gaussian"
@@ -198,8 +199,8 @@ class NAF:
 
     def act(self, obs: NDArray[Any], first: NDArray[np.bool_], *, explore: bool) -> NDArray[Any]:
         with torch.no_grad():
-            params = self.params if explore else self.average
-            action = self.parts(params, self._standardised(obs))[0].mu  # [S, E, D]
+            both = self.parts(self.params if explore else self.average, self._standardised(obs))
+            action = torch.stack([one.mu for one in both]).mean(0)  # [S, E, D]
             if explore:
                 noise = self.noise(torch.as_tensor(first, device=self.device))
                 action = perturbed(action, noise * self.exploration)
@@ -208,7 +209,8 @@ class NAF:
     def value(self, obs: NDArray[Any]) -> NDArray[np.floating]:
         """Predicted value of observations, which is max_a Q, [S, E, ...] -> [S, E]."""
         with torch.no_grad():
-            return self.parts(self.average, self._standardised(obs))[0].value.cpu().numpy()
+            both = self.parts(self.average, self._standardised(obs))
+            return torch.stack([one.value for one in both]).mean(0).cpu().numpy()
 
     def observe(self, step: Step) -> None:
         self.steps += step.reward.shape[1]

@@ -102,6 +102,26 @@ def test_the_actor_climbs_its_critic_and_leaves_it_as_it_is():
     assert not changed(critic, agent.critic)
 
 
+def test_each_of_two_actors_climbs_its_own_critic_and_the_agent_acts_halfway_between():
+    task = control_task(dimensions=2, envs=2)
+    agent = built(task, 2, saturation_penalty=0.0, twin_critics=True, twin_actors=True)
+    live(agent, task, 2, 30)
+    batch = agent.memory.sample(64, 0.99, 1, agent._replay_streams)
+    features = agent.encoder(agent.critic, batch.obs)
+
+    def climbed() -> list[torch.Tensor]:
+        actions = [drive.tanh() for drive in agent._drives(agent.actor, features)]
+        return [agent.q_values(agent.critic, features, a)[of].mean(-1) for of, a in enumerate(actions)]  # [S] each
+
+    before = climbed()
+    for _ in range(5):
+        agent._improve_actor(batch, features, 1e-3)
+    assert all((now > then).all() for now, then in zip(climbed(), before, strict=True))
+    first, second = (drive.tanh() for drive in agent._drives(agent.actor, features))
+    assert not torch.equal(first, second)
+    torch.testing.assert_close(agent.policy(agent.actor, features), (first + second) / 2)
+
+
 def test_a_saturated_actor_comes_back():
     """Where a tanh is at its end it has no gradient left; the penalty has."""
     task = control_task(envs=2)
@@ -167,6 +187,7 @@ def test_exploration_fills_the_space_and_ends_small():
     [
         {"gamma": 1.5}, {"critic_lr": 0.0}, {"actor_lr": 2.0}, {"hidden": ()}, {"memory_size": 5}, {"n_step": 0},
         {"noise": "pink"}, {"noise_theta": 0.0}, {"policy_delay": 0}, {"target_tau": 0.0}, {"twin_critics": 1},
+        {"twin_actors": True},
     ],
 )  # fmt: skip
 def test_absurd_settings_are_refused(fields: dict[str, Any]):
@@ -194,7 +215,15 @@ def test_images_and_boxes_of_other_sizes_are_learnt_from(name: str):
     assert agent.value(step.obs).shape == (2, 2)
 
 
-@pytest.mark.parametrize("options", [{}, {"twin_critics": True, "policy_delay": 2}, {"noise": "ornstein-uhlenbeck"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"twin_critics": True, "policy_delay": 2},
+        {"twin_critics": True, "twin_actors": True, "policy_delay": 2},
+        {"noise": "ornstein-uhlenbeck"},
+    ],
+)
 def test_it_learns_to_bring_a_point_home(options: dict[str, Any]):
     """Doing nothing costs 5 on average, and the best that can be done 0.35: 1/3 at once, and what is left of starts
     beyond 0.6."""
@@ -202,4 +231,4 @@ def test_it_learns_to_bring_a_point_home(options: dict[str, Any]):
         "ddpg", control_task(1, 1, 4, low=-2.0, high=2.0), 2, hidden=(32,), learning_starts=100, ramp_steps=1000,
         average_tau=0.02, gamma=0.9, steps_per_update=2, **options,
     )  # fmt: skip
-    assert point_return(agent).min() > -1
+    assert point_return(agent, episodes=45).min() > -1

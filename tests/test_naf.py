@@ -112,6 +112,10 @@ def test_two_networks_learn_the_same_from_other_beginnings():
         agent.update()
     first, second = agent.parts(agent.params, torch.randn(2, 9, 3, generator=torch.Generator().manual_seed(1)))
     assert not torch.equal(first.value, second.value)
+    step = random_step(task, 2, np.random.default_rng(0))
+    first, second = agent.parts(agent.average, agent._standardised(step.obs))
+    acted = agent.actions.from_space(torch.as_tensor(agent.act(step.obs, step.first, explore=False)))
+    torch.testing.assert_close(acted, (first.mu + second.mu) / 2)  # halfway between what either would do
     assert set(agent.params) > {"q1.0.weight", "q2.0.weight"}
 
 
