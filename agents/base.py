@@ -66,7 +66,8 @@ class Agent(Protocol):
     training: exploring is how it does well. One whose class says `takes_tensors = True` is given observations as
     tensors, on whatever device they are, where a simulator has such; to the others they come as arrays. One whose class
     says `learns_before_acting = True` is told to `update` before it acts, so that a step is of the policy that it has
-    become; to the others that is said after, while the environments step.
+    become; to the others that is said after, while the environments step. One that has `most_threads` learns the same
+    to the bit on that many threads of a CPU; the others learn on one.
 
     It knows nothing of files, clocks or environments. Everything that influences it later is in `state_dict`: nested
     dictionaries and lists of tensors, arrays and plain values.

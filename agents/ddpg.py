@@ -357,6 +357,10 @@ class DDPG:
             figures["updates"] = np.full(self.seeds, float(self.updates))
         return figures
 
+    @property
+    def most_threads(self) -> int:
+        return self.encoder.most_threads
+
     def watched(self) -> Watched:
         return {
             "figures": {**self._tally.sums, **self._actor_tally.sums},

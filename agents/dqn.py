@@ -311,6 +311,10 @@ class DQN:
             figures["updates"] = np.full(self.seeds, float(self.updates))
         return figures
 
+    @property
+    def most_threads(self) -> int:
+        return self.encoder.most_threads
+
     def watched(self) -> Watched:
         return {"figures": self._tally.sums, "weights": self.params, "statistics": self.encoder.statistics}
 

@@ -188,6 +188,14 @@ class Encoder:
         return layers
 
     @property
+    def most_threads(self) -> int:
+        """On how many threads networks behind it learn the same to the bit as on one.
+
+        A product of one seed's is done by one thread then. What convolutions learn is summed up in threads' shares.
+        """
+        return 1 if self.kind == "pixels" else self.seeds
+
+    @property
     def statistics(self) -> dict[str, torch.Tensor]:
         """Of what was seen, [S, 1, F]."""
         return {"mean": self._mean, "variance": self._variance}

@@ -502,6 +502,10 @@ class Reinforce:
         self._news[:] = False
         return {name: figure.copy() for name, figure in self._figures.items()}
 
+    @property
+    def most_threads(self) -> int:
+        return self.encoder.most_threads
+
     def watched(self) -> Watched:
         return {
             "figures": {name: torch.from_numpy(self._figures[name]) for name in ("loss", "value_loss")},

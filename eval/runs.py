@@ -56,6 +56,8 @@ class RunConfig:
     """Where the agent learns."""
     device_reason: str = ""
     """Why there."""
+    threads: int | None = None
+    """Threads that learn on a CPU; None: as many as turn out fastest while it learns."""
     workers: int | None = None
     """Processes that simulate; None: as many as the environment likes."""
     checkpoint_interval: int = 0

@@ -105,10 +105,10 @@ def test_training_warns_while_it_lasts_and_says_it_once(terminal: bool, monkeypa
     assert isinstance(task.action_space, gym.spaces.Discrete)
     console = Console(file=text, width=200, force_terminal=terminal)
     with TrainingPanel(console, "title", 100, 0, table.names, 2, collapse_check(task, table.names)) as panel:
-        panel.add([finished(0, (1, 1, 1))] * RECENT + [finished(1, (0, 1, 99))] * (RECENT - 1), 10, {})
+        panel.add([finished(0, (1, 1, 1))] * RECENT + [finished(1, (0, 1, 99))] * (RECENT - 1), 10, {}, 1)
         assert "collapsed" not in text.getvalue()  # too few episodes of seed 1 to say
-        panel.add([finished(1, (0, 1, 99))], 20, {})
-        panel.add([finished(1, (0, 1, 99))], 30, {})
+        panel.add([finished(1, (0, 1, 99))], 20, {}, 1)
+        panel.add([finished(1, (0, 1, 99))], 30, {}, 1)
     told = re.sub(r"\x1b\[[0-9;?]*\w", "", text.getvalue())  # without colours
     for text in ("seed 1, last 50 episodes at step ", "collapsed onto 'right': 99.0%"):
         assert text in told

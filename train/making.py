@@ -43,6 +43,8 @@ class TrainSettings:
     """Root of all randomness of the run."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to learn; auto times both."""
+    threads: int | None = None
+    """Threads that learn on a CPU. Default: as many as turn out fastest while it learns, with the same results."""
     workers: int | None = None
     """Processes that simulate; 0 is this process. Default: what suits the environment."""
     run: str | None = None
@@ -66,9 +68,10 @@ class TrainSettings:
             ("seed", 0, 2**63),
             ("checkpoint_interval", 1, 10**12),
             ("diagnostics_interval", 1, 10**12),
+            ("threads", 1, 1025),
         ):
             value = getattr(self, name)
-            if not low <= value < high:
+            if value is not None and not low <= value < high:
                 raise ValueError(f"{name} is {value}; expected {low} to {high - 1:,}")
         check_workers(self.workers)
         if self.seeds * self.envs > 1_000_000:
@@ -126,6 +129,7 @@ def train(argv: Sequence[str], console: Console) -> None:
         seed=settings.seed,
         device=device,
         device_reason=reason,
+        threads=settings.threads,
         workers=settings.workers,
         checkpoint_interval=settings.checkpoint_interval,
         diagnostics_interval=settings.diagnostics_interval if settings.diagnostics else 0,

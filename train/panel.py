@@ -46,6 +46,7 @@ class TrainingPanel:
         self._title, self._total, self._step = title, total, start
         self._recent: list[deque[Episode]] = [deque(maxlen=RECENT) for _ in range(seeds)]
         self._seconds: dict[str, float] = {}
+        self._threads = 1
         self._began, self._began_step, self._drawn = time.monotonic(), start, 0.0
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -70,11 +71,11 @@ class TrainingPanel:
         if self._live:
             self._live.stop()
 
-    def add(self, episodes: Sequence[Episode], step: int, seconds: dict[str, float]) -> None:
+    def add(self, episodes: Sequence[Episode], step: int, seconds: dict[str, float], threads: int) -> None:
         """Takes in what happened up to `step`; redraws when it is time."""
         for episode in episodes:
             self._recent[episode.seed].append(episode)
-        self._step, self._seconds = step, seconds
+        self._step, self._seconds, self._threads = step, seconds, threads
         if time.monotonic() - self._drawn >= (REDRAW if self._live else LINE_EVERY):
             self._draw()
 
@@ -114,7 +115,8 @@ class TrainingPanel:
         rate = (self._step - self._began_step) * len(self._recent) / max(1e-9, time.monotonic() - self._began)
         total = sum(self._seconds.values()) or 1.0
         parts = ", ".join(f"{part} {spent / total:.0%}" for part, spent in sorted(self._seconds.items()))
-        return f"{rate:,.0f} steps/s over all seeds ({parts})"
+        threads = f"learning on {self._threads} thread{'s' if self._threads > 1 else ''}"
+        return f"{rate:,.0f} steps/s over all seeds, {threads} ({parts})"
 
     def _seeds(self) -> Table:
         table = Table(title=f"last {RECENT} episodes", title_justify="left")

@@ -20,6 +20,7 @@ from agents.finite import check_finite
 from agents.lazy import torch
 from agents.learning import denormals_flushed
 from agents.registry import find_agent
+from envs.vector import cpu_count
 from eval.checkpoint import CheckpointError, forget_later, load_checkpoint, save_checkpoint
 from eval.collapse import collapse_check
 from eval.episodes import Episode, EpisodeRecorder
@@ -29,6 +30,7 @@ from eval.tasks import describe_task, make_envs
 from train.diagnostics import Diagnostics, check_diagnosable
 from train.logs import TrainingLog
 from train.panel import TrainingPanel
+from train.threads import ThreadChoice, up_to
 
 LOG_ROWS = 100
 """Rows of `metrics.csv` per seed that a checkpoint interval is divided into, roughly."""
@@ -95,7 +97,7 @@ def train(
         agents.finite.NonFiniteError: a NaN or an infinity turned up; nothing of that step was saved.
         envs.vector.WorkerError: an environment failed.
     """
-    torch.set_num_threads(1)  # the products are small: more threads cost more than they give
+    torch.set_num_threads(1)  # until there is something to be shared
     venv = make_envs(config.env, config.seeds * config.envs, env_args=config.env_args, workers=config.workers)
     try:
         task, table = describe_task(config.env, venv)
@@ -105,6 +107,8 @@ def train(
         if config.diagnostics_interval:
             check_diagnosable(agent)
         run = make_run(config)
+        most = min(cpu_count(), getattr(agent, "most_threads", 1)) if config.device == "cpu" else 1
+        threads = ThreadChoice(up_to(most) if config.threads is None else [config.threads])
         interaction = Interaction(
             venv,
             agent,
@@ -115,7 +119,7 @@ def train(
         )
         log = TrainingLog(run.folder, table, agent.metric_names)
         diagnostics = Diagnostics(agent, run) if config.diagnostics_interval else None
-        session = _Session(run, agent, interaction, EpisodeRecorder(table), log, diagnostics)
+        session = _Session(run, agent, interaction, EpisodeRecorder(table), log, diagnostics, threads)
         try:
             if resume:
                 session.load(resume)
@@ -151,9 +155,10 @@ class _Session:
         recorder: EpisodeRecorder,
         log: TrainingLog,
         diagnostics: Diagnostics | None,
+        threads: ThreadChoice,
     ):
         self.run, self.agent, self.interaction, self.recorder, self.log = run, agent, interaction, recorder, log
-        self.diagnostics = diagnostics
+        self.diagnostics, self.threads = diagnostics, threads
         self.step = 0
         self._seconds = 0.0
         self._recent: list[list[Episode]] = [[] for _ in range(run.config.seeds)]
@@ -165,7 +170,7 @@ class _Session:
         saved_at = self.step
         if self.step >= total:
             return
-        began = time.monotonic() - self._seconds
+        began, learning = time.monotonic() - self._seconds, 0.0
         for step in self.interaction:
             self.agent.observe(step)
             self.interaction.watch.lap("learn")
@@ -177,12 +182,14 @@ class _Session:
             if self.diagnostics:
                 self.diagnostics.look(self.step, self.log.board)
                 self.interaction.watch.lap("diagnose")
-            self._seconds = time.monotonic() - began
+            seconds, learned = self._seconds, learning
+            self._seconds, learning = time.monotonic() - began, self.interaction.watch.seconds["learn"]
+            self.threads.step(self._seconds - seconds, learning - learned)
             stop = signals.received  # looked at once: one that comes during what follows waits for the next step
             done = self.step >= total or stop is not None
             if self.step // log_every > before // log_every:
                 self._write_figures()
-            panel.add(episodes, self.step, self.interaction.watch.seconds)
+            panel.add(episodes, self.step, self.interaction.watch.seconds, self.threads.now)
             if done or self.step - saved_at >= config.checkpoint_interval:
                 self.save()
                 saved_at = self.step

@@ -60,8 +60,9 @@ PARTS: dict[str, list[Row]] = {
         Row(agent="reinforce", env=FORCE, steps=300_000, episodes=1000, flags=BATCHED),
     ],
     "peers": [
-        *_beside(POSES, 100_000, ["dqn", "reinforce"], ["sb3-dqn", "sb3-ppo"], 250, BATCHED),
-        *_beside(FORCE, 100_000, ["naf", "ddpg", "reinforce"], ["sb3-ddpg", "sb3-ppo"], 250, BATCHED),
+        *_beside(POSES, 100_000, ["dqn", "reinforce"], ["sb3-ppo"], 250, BATCHED),
+        *_beside(POSES, 100_000, [], ["sb3-dqn"], 250, (*BATCHED, "--hidden", "256", "256")),  # as dqn is tuned
+        *_beside(FORCE, 100_000, ["naf", "ddpg", "reinforce"], ["sb3-ddpg", "sb3-sac", "sb3-ppo"], 250, BATCHED),
     ],
     "pendulum": [
         Row(agent="naf", env="Pendulum-v1", steps=20_000, episodes=100),
