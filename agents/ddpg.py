@@ -21,7 +21,7 @@ from agents.finite import Watched
 from agents.lazy import torch
 from agents.learning import Adam, Tally, compiled
 from agents.networks import Params, blend, check_widths, clone, init_mlp, load_params, mlp
-from agents.noise import Kind, Noise, perturbed
+from agents.noise import Kind, Noise, in_turns, perturbed
 from agents.objectives import Objective
 from agents.replay import Batch, ReplayMemory
 from agents.schedules import halving, ramp
@@ -61,7 +61,8 @@ class DDPGConfig:
     twin_critics: bool = False
     """Learn two critics, and believe the lower one in targets."""
     twin_actors: bool = False
-    """Learn an actor for each of two critics, and act halfway between: what only one errs in counts for half."""
+    """Learn an actor for each of two critics. Each explores in half of the columns, where it meets what its mistakes
+    lead to; greedy is halfway between their actions, where the mistakes of one count for half."""
     target_noise: float = 0.1
     """Deviation of the noise on the actions that targets reckon with, where actions reach from -1 to 1; at most 2.5
     times that either way. 0: none."""
@@ -171,8 +172,12 @@ class DDPG:
         self._step = compiled(self._step_of_descent, device)
 
     def policy(self, actor: Params, features: torch.Tensor) -> torch.Tensor:
-        """Actions between -1 and 1 for features, [S, B, F] -> [S, B, D]."""
-        return torch.stack([drive.tanh() for drive in self._drives(actor, features)]).mean(0)
+        """The agent's actions between -1 and 1 for features, [S, B, F] -> [S, B, D]."""
+        return self.actions_of(actor, features).mean(0)
+
+    def actions_of(self, actor: Params, features: torch.Tensor) -> torch.Tensor:
+        """Each actor's actions, [S, B, F] -> [K, S, B, D]."""
+        return torch.stack(self._drives(actor, features)).tanh()
 
     def _drives(self, actor: Params, features: torch.Tensor) -> list[torch.Tensor]:
         """Each actor's actions before the tanh, [S, B, F] -> [S, B, D] each."""
@@ -193,7 +198,8 @@ class DDPG:
     def act(self, obs: NDArray[Any], first: NDArray[np.bool_], *, explore: bool) -> NDArray[Any]:
         with torch.no_grad():
             actor, critic = (self.actor, self.critic) if explore else (self.average_actor, self.average_critic)
-            action = self.policy(actor, self.features(critic, obs))  # [S, E, D]
+            every = self.actions_of(actor, self.features(critic, obs))  # [K, S, E, D]
+            action = in_turns(every) if explore else every.mean(0)  # [S, E, D]
             if explore:
                 noise = self.noise(torch.as_tensor(first, device=self.device))
                 action = perturbed(action, noise * self.exploration)

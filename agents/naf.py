@@ -23,7 +23,7 @@ from agents.finite import Watched
 from agents.lazy import torch
 from agents.learning import Adam, Tally, compiled
 from agents.networks import Params, blend, check_widths, clone, init_mlp, load_params, mlp
-from agents.noise import Kind, Noise, perturbed
+from agents.noise import Kind, Noise, in_turns, perturbed
 from agents.objectives import Objective
 from agents.replay import Batch, ReplayMemory
 from agents.schedules import halving, ramp
@@ -62,8 +62,8 @@ class NAFConfig:
     n_step: int = 3
     """Steps of reward before bootstrapping."""
     twin_networks: bool = False
-    """Learn two networks, believe the lower value in targets, and act halfway between their best actions: what only one
-    of them errs in counts for half."""
+    """Learn two networks, and believe the lower value in targets. Each explores in half of the columns, where it meets
+    what its mistakes lead to; greedy is halfway between their best actions, where mistakes of one count for half."""
     target_noise: float = 0.1
     """Deviation of the noise on future actions that values reckon with, where actions reach from -1 to 1. 0: none."""
     noise: Kind = "gaussian"
@@ -199,8 +199,9 @@ class NAF:
 
     def act(self, obs: NDArray[Any], first: NDArray[np.bool_], *, explore: bool) -> NDArray[Any]:
         with torch.no_grad():
-            both = self.parts(self.params if explore else self.average, self._standardised(obs))
-            action = torch.stack([one.mu for one in both]).mean(0)  # [S, E, D]
+            every = self.parts(self.params if explore else self.average, self._standardised(obs))
+            best = torch.stack([one.mu for one in every])  # [K, S, E, D]
+            action = in_turns(best) if explore else best.mean(0)  # [S, E, D]
             if explore:
                 noise = self.noise(torch.as_tensor(first, device=self.device))
                 action = perturbed(action, noise * self.exploration)
@@ -209,8 +210,8 @@ class NAF:
     def value(self, obs: NDArray[Any]) -> NDArray[np.floating]:
         """Predicted value of observations, which is max_a Q, [S, E, ...] -> [S, E]."""
         with torch.no_grad():
-            both = self.parts(self.average, self._standardised(obs))
-            return torch.stack([one.value for one in both]).mean(0).cpu().numpy()
+            every = self.parts(self.average, self._standardised(obs))
+            return torch.stack([one.value for one in every]).mean(0).cpu().numpy()
 
     def observe(self, step: Step) -> None:
         self.steps += step.reward.shape[1]

@@ -54,6 +54,15 @@ class Noise:
         self.streams.load_state_dict(state["streams"])
 
 
+def in_turns(actions: torch.Tensor) -> torch.Tensor:
+    """Of K networks' actions [K, S, E, D], those of the first for the first column, and so on in turn: [S, E, D].
+
+    So each network meets what its own mistakes lead to; the mistakes of an average of networks are others.
+    """
+    column = torch.arange(actions.shape[2], device=actions.device)
+    return actions[column % len(actions), :, column].transpose(0, 1)
+
+
 def perturbed(action: torch.Tensor, noise: torch.Tensor, limit: float = math.inf) -> torch.Tensor:
     """Actions with noise of at most `limit` either way, brought back between -1 and 1. All [S, B, D]."""
     return (action + noise.clamp(-limit, limit)).clamp(-1.0, 1.0)

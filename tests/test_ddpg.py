@@ -110,14 +110,14 @@ def test_each_of_two_actors_climbs_its_own_critic_and_the_agent_acts_halfway_bet
     features = agent.encoder(agent.critic, batch.obs)
 
     def climbed() -> list[torch.Tensor]:
-        actions = [drive.tanh() for drive in agent._drives(agent.actor, features)]
+        actions = agent.actions_of(agent.actor, features)
         return [agent.q_values(agent.critic, features, a)[of].mean(-1) for of, a in enumerate(actions)]  # [S] each
 
     before = climbed()
     for _ in range(5):
         agent._improve_actor(batch, features, 1e-3)
     assert all((now > then).all() for now, then in zip(climbed(), before, strict=True))
-    first, second = (drive.tanh() for drive in agent._drives(agent.actor, features))
+    first, second = agent.actions_of(agent.actor, features)
     assert not torch.equal(first, second)
     torch.testing.assert_close(agent.policy(agent.actor, features), (first + second) / 2)
 

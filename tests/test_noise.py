@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.noise import Noise, perturbed
+from agents.noise import Noise, in_turns, perturbed
 from agents.streams import SeedStreams
 from tests.helpers import CPU, seeds_of
 
@@ -73,3 +73,12 @@ def test_actions_are_clipped_at_both_bounds():
 def test_noise_itself_is_limited_either_way():
     noise = torch.tensor([[[3.0], [-3.0], [0.125]]])
     assert perturbed(torch.zeros(1, 3, 1), noise, limit=0.25).tolist() == [[[0.25], [-0.25], [0.125]]]
+
+
+def test_networks_explore_in_turns_over_the_columns():
+    actions = torch.arange(2 * 3 * 5 * 4.0).reshape(2, 3, 5, 4)  # [K, S, E, D]
+    taken = in_turns(actions)
+    assert taken.shape == (3, 5, 4)
+    for column in range(5):
+        assert torch.equal(taken[:, column], actions[column % 2, :, column])
+    assert torch.equal(in_turns(actions[:1]), actions[0])
