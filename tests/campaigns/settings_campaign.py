@@ -1,6 +1,7 @@
 """Which settings suit an agent on CartPole3D, and how it fails where it does.
 
     python -m tests.campaigns.settings_campaign naf 'noise_end=0.2' 'noise_end=0.2 twin_networks=true' [--steps 100000]
+    python -m tests.campaigns.settings_campaign reinforce --force 'passes=10 minibatch=64'
 
 Each argument is a set of fields that differ from the agent's own defaults ('' for none). Every set is trained in the
 batched world with the same seeds, and judged there greedily: the share of episodes that reach 200 steps, of each seed,
@@ -36,9 +37,8 @@ UPRIGHT = 0.25
 """Radians; an episode ends by a fall at 0.3."""
 
 
-def trained(agent: str, fields: dict[str, object], steps: int, seeds: int, seed: int, folder: Path) -> Run:
+def trained(agent: str, env: str, fields: dict[str, object], steps: int, seeds: int, seed: int, folder: Path) -> Run:
     """A run of an agent with its own defaults but for `fields`."""
-    env = "CartPole3DContinuous-v0" if agent in ("naf", "ddpg") else "CartPole3D-v0"
     agent_config = find_agent(agent).config_class()(**fields)
     config = RunConfig(
         agent=agent, env=env, env_args=BATCHED, agent_args=dataclasses.asdict(agent_config), steps=steps, seeds=seeds,
@@ -75,17 +75,20 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("agent", choices=("dqn", "naf", "ddpg", "reinforce"))
     parser.add_argument("fields", nargs="+", help="KEY=VALUE ... of one set")
+    parser.add_argument("--force", action="store_true", help="continuous, also where an agent has a choice")
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--episodes", type=int, default=128)
     arguments = parser.parse_args()
+    force = arguments.force or arguments.agent in ("naf", "ddpg")
+    env = "CartPole3DContinuous-v0" if force else "CartPole3D-v0"
     for text in arguments.fields:
         fields = parse_pairs(text.split(), "FIELDS")
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             run = trained(
-                arguments.agent, fields, arguments.steps, arguments.seeds, arguments.seed, Path(folder) / "run"
+                arguments.agent, env, fields, arguments.steps, arguments.seeds, arguments.seed, Path(folder) / "run"
             )
             seconds = time.monotonic() - began
             reached, upright, failed = judged(run, arguments.episodes)
