@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ class DDPGConfig:
     """Learn two critics, and believe the lower one in targets."""
     twin_actors: bool = False
     """Learn an actor for each of two critics. Each explores in half of the columns, where it meets what its mistakes
-    lead to; greedy is halfway between their actions, where the mistakes of one count for half."""
+    lead to; greedy is the action of the two that both critics together value most."""
     target_noise: float = 0.1
     """Deviation of the noise on the actions that targets reckon with, where actions reach from -1 to 1; at most 2.5
     times that either way. 0: none."""
@@ -119,7 +120,7 @@ class DDPGConfig:
 def td_target(reward: torch.Tensor, next_q: Sequence[torch.Tensor], bootstrap: torch.Tensor) -> torch.Tensor:
     """What Q(s, a) should be: the reward on the way plus the discounted value of what follows, all [S, B].
 
-    `next_q` has each target critic's word on the target actor's action, and the lowest counts. `bootstrap` is
+    `next_q` has each target critic's word on its target actor's action, and the lowest counts. `bootstrap` is
     gamma ^ steps, and 0 where the episode terminated; truncation never cuts it.
     """
     return reward + bootstrap * torch.stack(list(next_q)).amin(0)
@@ -171,13 +172,16 @@ class DDPG:
         self._tally, self._actor_tally = Tally(self.seeds), Tally(self.seeds)
         self._step = compiled(self._step_of_descent, device)
 
-    def policy(self, actor: Params, features: torch.Tensor) -> torch.Tensor:
-        """The agent's actions between -1 and 1 for features, [S, B, F] -> [S, B, D]."""
-        return self.actions_of(actor, features).mean(0)
-
-    def actions_of(self, actor: Params, features: torch.Tensor) -> torch.Tensor:
-        """Each actor's actions, [S, B, F] -> [K, S, B, D]."""
+    def policies(self, actor: Params, features: torch.Tensor) -> torch.Tensor:
+        """Each actor's actions between -1 and 1 for features, [S, B, F] -> [K, S, B, D]."""
         return torch.stack(self._drives(actor, features)).tanh()
+
+    def best(self, critic: Params, features: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """Of the actors' actions the one that the critics together value most, [K, S, B, D] -> [S, B, D]."""
+        if len(actions) == 1:
+            return actions[0]
+        worth = torch.stack([torch.stack(self.q_values(critic, features, action)).sum(0) for action in actions])
+        return actions.take_along_dim(worth.argmax(0)[None, ..., None], 0)[0]
 
     def _drives(self, actor: Params, features: torch.Tensor) -> list[torch.Tensor]:
         """Each actor's actions before the tanh, [S, B, F] -> [S, B, D] each."""
@@ -198,8 +202,9 @@ class DDPG:
     def act(self, obs: NDArray[Any], first: NDArray[np.bool_], *, explore: bool) -> NDArray[Any]:
         with torch.no_grad():
             actor, critic = (self.actor, self.critic) if explore else (self.average_actor, self.average_critic)
-            every = self.actions_of(actor, self.features(critic, obs))  # [K, S, E, D]
-            action = in_turns(every) if explore else every.mean(0)  # [S, E, D]
+            features = self.features(critic, obs)
+            every = self.policies(actor, features)  # [K, S, E, D]
+            action = in_turns(every) if explore else self.best(critic, features, every)  # [S, E, D]
             if explore:
                 noise = self.noise(torch.as_tensor(first, device=self.device))
                 action = perturbed(action, noise * self.exploration)
@@ -209,7 +214,7 @@ class DDPG:
         """Predicted Q of the greedy action for observations, [S, E, ...] -> [S, E]."""
         with torch.no_grad():
             features = self.features(self.average_critic, obs)
-            action = self.policy(self.average_actor, features)
+            action = self.best(self.average_critic, features, self.policies(self.average_actor, features))
             return self.q_value(self.average_critic, "q1", features, action).cpu().numpy()
 
     def observe(self, step: Step) -> None:
@@ -280,11 +285,14 @@ class DDPG:
         """What the critics' words on a batch should be, [S, B], with drawn noise on future actions."""
         with torch.no_grad():
             next_features = self.encoder.convolve(self.target_critic, self.encoder.standardise(batch.next_obs))
-            next_action = self.policy(self.target_actor, next_features)
+            next_actions = self.policies(self.target_actor, next_features)  # [K, S, B, D]
             if noise is not None:
                 deviation = self.config.target_noise
-                next_action = perturbed(next_action, deviation * noise, limit=2.5 * deviation)
-            next_q = self.q_values(self.target_critic, next_features, next_action)
+                next_actions = perturbed(next_actions, deviation * noise, limit=2.5 * deviation)
+            next_q = [
+                self.q_value(self.target_critic, name, next_features, next_action)
+                for name, next_action in zip(self._critics, cycle(next_actions), strict=False)
+            ]
             return td_target(batch.reward, [self.reachable.clamp(q) for q in next_q], batch.bootstrap)
 
     def _critic_loss(

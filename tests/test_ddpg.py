@@ -93,7 +93,7 @@ def test_the_actor_climbs_its_critic_and_leaves_it_as_it_is():
     critic = clone(agent.critic)
 
     def climbed() -> torch.Tensor:
-        return agent.q_values(agent.critic, features, agent.policy(agent.actor, features))[0].mean(-1)  # [S]
+        return agent.q_values(agent.critic, features, agent.policies(agent.actor, features)[0])[0].mean(-1)  # [S]
 
     before = climbed()
     for _ in range(5):
@@ -102,7 +102,7 @@ def test_the_actor_climbs_its_critic_and_leaves_it_as_it_is():
     assert not changed(critic, agent.critic)
 
 
-def test_each_of_two_actors_climbs_its_own_critic_and_the_agent_acts_halfway_between():
+def test_each_of_two_actors_climbs_its_own_critic_and_greedy_is_what_both_critics_value_most():
     task = control_task(dimensions=2, envs=2)
     agent = built(task, 2, saturation_penalty=0.0, twin_critics=True, twin_actors=True)
     live(agent, task, 2, 30)
@@ -110,16 +110,21 @@ def test_each_of_two_actors_climbs_its_own_critic_and_the_agent_acts_halfway_bet
     features = agent.encoder(agent.critic, batch.obs)
 
     def climbed() -> list[torch.Tensor]:
-        actions = agent.actions_of(agent.actor, features)
+        actions = agent.policies(agent.actor, features)
         return [agent.q_values(agent.critic, features, a)[of].mean(-1) for of, a in enumerate(actions)]  # [S] each
 
     before = climbed()
     for _ in range(5):
         agent._improve_actor(batch, features, 1e-3)
     assert all((now > then).all() for now, then in zip(climbed(), before, strict=True))
-    first, second = agent.actions_of(agent.actor, features)
+    first, second = agent.policies(agent.actor, features)
     assert not torch.equal(first, second)
-    torch.testing.assert_close(agent.policy(agent.actor, features), (first + second) / 2)
+    worth_first, worth_second = (
+        torch.stack(agent.q_values(agent.critic, features, action)).sum(0) for action in (first, second)
+    )
+    best = agent.best(agent.critic, features, torch.stack([first, second]))
+    torch.testing.assert_close(best, torch.where((worth_first >= worth_second).unsqueeze(-1), first, second))
+    assert 0 < (worth_first > worth_second).float().mean() < 1
 
 
 def test_a_saturated_actor_comes_back():

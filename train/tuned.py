@@ -56,7 +56,7 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "CartPole3DContinuous-v0": _CALM_POLICY,
         "DriveBot-v0": _BOTH_WAYS,
     },
-    "ddpg": {"CartPole3DContinuous-v0": {"twin_critics": True, **_BOLD, **_CALM}},
+    "ddpg": {"CartPole3DContinuous-v0": {"twin_critics": True, "twin_actors": True, **_BOLD, **_CALM}},
     "naf": {
         "CartPole3DContinuous-v0": {"twin_networks": True, **_BOLD, **_CALM},
         # To get away from a wall takes turning for a while; noise that is drawn afresh at each step averages out.
