@@ -110,7 +110,7 @@ SMALL = {"learning_starts": 12, "batch_size": 8, "memory_size": 200, "hidden": (
         ("dqn", "drawing", {"target_interval": 2}),
         ("dqn", "learning", {"target_interval": 2}),
         ("naf", "learning", {"twin_networks": True}),
-        ("ddpg", "learning", {"twin_critics": True, "policy_delay": 2}),
+        ("ddpg", "learning", {"twin_critics": True, "twin_actors": True, "policy_delay": 2}),
         ("ddpg", "learning", {"target_noise": 0.0}),
     ],
 )
