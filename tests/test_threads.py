@@ -8,7 +8,7 @@ import torch
 
 from tests.helpers import build_agent, flat_state, random_step
 from tests.test_agents import TASKS
-from train.threads import HOLD, TRIES, ThreadChoice, up_to
+from train.threads import HOLD, TRIES, ThreadChoice, threads_kept, up_to
 
 
 class Machine:
@@ -91,9 +91,8 @@ def test_what_is_learnt_is_the_same_on_as_many_threads_as_there_are_seeds(
     """To the bit: large layers, so that the work is really shared; gradients that are shortened."""
 
     def learnt(threads: int) -> dict[str, Any]:
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads)
-        try:
+        with threads_kept():
+            torch.set_num_threads(threads)
             agent = build_agent(name, TASKS[kind], SEEDS, **options)
             assert getattr(agent, "most_threads", 1) == SEEDS
             for index in range(steps):
@@ -102,8 +101,6 @@ def test_what_is_learnt_is_the_same_on_as_many_threads_as_there_are_seeds(
                 agent.observe(step)
                 agent.update()
             return flat_state(agent.state_dict())
-        finally:
-            torch.set_num_threads(before)
 
     one = learnt(1)
     for threads in (2, SEEDS):
@@ -115,3 +112,15 @@ def test_what_is_learnt_is_the_same_on_as_many_threads_as_there_are_seeds(
 
 def test_images_are_learnt_from_on_one_thread():
     assert getattr(build_agent("dqn", TASKS["pixels"], 3), "most_threads", 0) == 1
+
+
+def test_a_run_leaves_the_number_of_threads_as_it_was():
+    before = torch.get_num_threads()
+
+    @threads_kept()
+    def run() -> None:
+        ThreadChoice([before + 1])
+        assert torch.get_num_threads() == before + 1
+
+    run()
+    assert torch.get_num_threads() == before

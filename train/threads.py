@@ -7,9 +7,10 @@ is done by one thread, every number is the same however many there are: so they 
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from agents.lazy import torch
 
@@ -62,6 +63,16 @@ class ThreadChoice:
         self.now = number
         """Threads that learn at present."""
         self._set(number)
+
+
+@contextlib.contextmanager
+def threads_kept() -> Iterator[None]:
+    """Whatever is done meanwhile, torch has as many threads afterwards as before."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def up_to(most: int) -> list[int]:

@@ -30,7 +30,7 @@ from eval.tasks import describe_task, make_envs
 from train.diagnostics import Diagnostics, check_diagnosable
 from train.logs import TrainingLog
 from train.panel import TrainingPanel
-from train.threads import ThreadChoice, up_to
+from train.threads import ThreadChoice, threads_kept, up_to
 
 LOG_ROWS = 100
 """Rows of `metrics.csv` per seed that a checkpoint interval is divided into, roughly."""
@@ -72,6 +72,7 @@ class StopSignals:
 
 
 @denormals_flushed()
+@threads_kept()
 def train(
     config: RunConfig,
     agent_config: Any,
