@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import lanes as row
-from envs.compiled import compile_apart, compiled, inlined
-from envs.lanes import FEW, HALF, ONE, STRIDE, TWO, WIDTH, ZERO
+from envs.compiled import compile_apart, compiled
+from envs.lanes import BATCH, HALF, ONE, STRIDE, TWO, VECTOR, WIDTH, ZERO
 from envs.lanes_contacts import (
     AXIS_ROWS,
     FACE_ROWS,
@@ -28,8 +28,8 @@ from envs.lanes_contacts import (
     separating_axis,
 )
 from envs.lanes_manifolds import PLACE_ROWS, refresh, remember
-from envs.lanes_rows import FLOOR_ROWS, PAIRS_ROWS
-from envs.lanes_solver import BODY_ROWS, solve
+from envs.lanes_rows import CHANGES, SIZE
+from envs.lanes_solver import solve
 
 CACHE_LINE = 64
 """Bytes that memory is read in."""
@@ -165,16 +165,25 @@ def _zeros(count: Any, kind: Any) -> Any:
     return store[ahead : ahead + count]
 
 
-@inlined
-def _solver_rows(kind: Any) -> Any:
-    """What the solver works on; see `envs.lanes_solver.solve`."""
-    return (
-        _zeros(FLOOR_ROWS * WIDTH, kind),
-        _zeros(FLOOR_ROWS * WIDTH, kind),
-        _zeros(PAIRS_ROWS * WIDTH, kind),
-        _zeros(BODY_ROWS * WIDTH, kind),
-        _zeros(BODY_ROWS * WIDTH, kind),
-    )
+@compiled
+def _touch(lanes: Any, cart: Any, pole: Any, manifolds: Any, ground: Any, scratch: Any) -> None:
+    """Finds the contacts of a group, and has them remembered."""
+    face, axis, place, found, aside = scratch
+    on_floor, on_cart, on_ground = manifolds[0], manifolds[1], manifolds[2]
+    find_on_floor(lanes, cart, _HALF_CART, FLOOR, face, found)
+    remember(lanes, on_floor, ground, cart, found, CART_REACH, place)
+    refresh(lanes, on_floor, ground, cart, CART_REACH)
+    separating_axis(lanes, cart, _HALF_CART, pole, _HALF_POLE, axis)
+    if find_on_top(lanes, cart, _HALF_CART, pole, _HALF_POLE, axis, face, found, aside) > 0:
+        for i in range(lanes):
+            if aside[i] > ZERO:
+                find_between(cart, _HALF_CART, pole, _HALF_POLE, axis, found, i)
+    remember(lanes, on_cart, cart, pole, found, CART_REACH, place)
+    refresh(lanes, on_cart, cart, pole, CART_REACH)
+    if _near_floor(lanes, pole, _POLE_RADIUS) or _any_contacts(lanes, on_ground):
+        find_on_floor(lanes, pole, _HALF_POLE, FLOOR, face, found)
+        remember(lanes, on_ground, ground, pole, found, POLE_REACH, place)
+        refresh(lanes, on_ground, ground, pole, POLE_REACH)
 
 
 @compiled
@@ -193,50 +202,35 @@ def advance(bodies: Any, manifolds: Any, forces: Any, columns: int, first: int, 
     ground = _zeros(row.BODY_ROWS * WIDTH, kind)
     for i in range(STRIDE):
         ground[row.QW + i] = ground[row.R00 + i] = ground[row.R11 + i] = ground[row.R22 + i] = ONE
-    no_force = _zeros(2 * WIDTH, kind)
-    face, axis, place = (
+    no_force, near = _zeros(2 * WIDTH, kind), _zeros(BATCH * WIDTH, kind)
+    to_touch = (
         _zeros(FACE_ROWS * WIDTH, kind),
         _zeros(AXIS_ROWS * WIDTH, kind),
         _zeros(PLACE_ROWS * WIDTH, kind),
+        _zeros(row.FOUND_ROWS * WIDTH, kind),
+        _zeros(WIDTH, kind),
     )
-    found, aside, near = _zeros(row.FOUND_ROWS * WIDTH, kind), _zeros(WIDTH, kind), _zeros(WIDTH, kind)
-    all_rows, few_rows = _solver_rows(kind), _solver_rows(kind)
-    for group in range(first, last):
-        lanes = np.uintp(min(WIDTH, -(-(columns - group * WIDTH) // FEW) * FEW))
-        cart, pole, force = bodies[group, 0], bodies[group, 1], forces[group]
-        cart_floor, cart_pole, pole_floor = manifolds[group, 0], manifolds[group, 1], manifolds[group, 2]
+    to_solve = _zeros(SIZE, kind), _zeros(SIZE, kind), _zeros(2 * int(CHANGES) * BATCH * WIDTH, kind)
+    for start in range(first, last, BATCH):
+        stop = min(start + BATCH, last)
+        in_use = min(columns, stop * WIDTH) - start * WIDTH
+        in_use = np.uintp(-(-in_use // int(VECTOR)) * int(VECTOR))
+        batch = bodies[start:stop].reshape(-1), manifolds[start:stop].reshape(-1)
         for _ in range(steps):
-            _orient(lanes, cart)
-            _orient(lanes, pole)
-            find_on_floor(lanes, cart, _HALF_CART, FLOOR, face, found)
-            remember(lanes, cart_floor, ground, cart, found, CART_REACH, place)
-            refresh(lanes, cart_floor, ground, cart, CART_REACH)
-            separating_axis(lanes, cart, _HALF_CART, pole, _HALF_POLE, axis)
-            if find_on_top(lanes, cart, _HALF_CART, pole, _HALF_POLE, axis, face, found, aside) > 0:
-                for i in range(lanes):
-                    if aside[i] > ZERO:
-                        find_between(cart, _HALF_CART, pole, _HALF_POLE, axis, found, i)
-            remember(lanes, cart_pole, cart, pole, found, CART_REACH, place)
-            refresh(lanes, cart_pole, cart, pole, CART_REACH)
-            if _near_floor(lanes, pole, _POLE_RADIUS) or _any_contacts(lanes, pole_floor):
-                find_on_floor(lanes, pole, _HALF_POLE, FLOOR, face, found)
-                remember(lanes, pole_floor, ground, pole, found, POLE_REACH, place)
-                refresh(lanes, pole_floor, ground, pole, POLE_REACH)
-            find_near(lanes, cart, _HALF_CART, pole, _HALF_POLE, near)
-            _accelerate(lanes, cart, _CART_INERTIA, _INVERSE_CART_INERTIA, _INVERSE_MASSES[0], force)
-            _accelerate(lanes, pole, _POLE_INERTIA, _INVERSE_POLE_INERTIA, _INVERSE_MASSES[1], no_force)
-            solve(
-                lanes,
-                (cart_floor, cart_pole, pole_floor),
-                (cart, pole),
-                near,
-                (_CART_ROOTS, _POLE_ROOTS),
-                _FRICTIONS,
-                all_rows,
-                few_rows,
-            )
-            _move(lanes, cart)
-            _move(lanes, pole)
+            for group in range(start, stop):
+                before = np.uintp(group - start) * STRIDE
+                lanes, cart, pole = min(STRIDE, in_use - before), bodies[group, 0], bodies[group, 1]
+                _orient(lanes, cart)
+                _orient(lanes, pole)
+                _touch(lanes, cart, pole, manifolds[group], ground, to_touch)
+                find_near(lanes, cart, _HALF_CART, pole, _HALF_POLE, near[before:])
+                _accelerate(lanes, cart, _CART_INERTIA, _INVERSE_CART_INERTIA, _INVERSE_MASSES[0], forces[group])
+                _accelerate(lanes, pole, _POLE_INERTIA, _INVERSE_POLE_INERTIA, _INVERSE_MASSES[1], no_force)
+            solve(in_use, *batch, near, (_CART_ROOTS, _POLE_ROOTS), _FRICTIONS, to_solve)
+            for group in range(start, stop):
+                lanes = min(STRIDE, in_use - np.uintp(group - start) * STRIDE)
+                _move(lanes, bodies[group, 0])
+                _move(lanes, bodies[group, 1])
 
 
 def _aligned(*shape: int) -> NDArray[np.float32]:

@@ -15,7 +15,9 @@ WIDTH = 64
 """Environments of a group: enough for one's sums to be under way while another's are waited for."""
 STRIDE = np.uintp(WIDTH)
 """From a row to the next."""
-FEW = 16
+BATCH = 4
+"""Groups whose lanes the solver puts in an order of its own."""
+VECTOR = np.uintp(16)
 """Lanes that the widest vector instructions work on at once: those in use are rounded up to as many."""
 
 

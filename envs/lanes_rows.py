@@ -3,6 +3,9 @@
 In mass-weighted coordinates: changes of velocity are multiplied by the roots of the body's mass and of its moments of
 inertia, the angular ones in the body's own frame, and a row is scaled to length one. A unit of impulse then changes
 velocities by the row itself, which is also what velocities are weighed with to find the impulse.
+
+All that the solver needs of as many lanes as a group has lies in one array, at places that are known beforehand: so the
+compiler sees that no row is another, and vector instructions need no questions before them.
 """
 
 from __future__ import annotations
@@ -12,9 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from envs import lanes as row
 from envs.compiled import compiled, inlined
-from envs.lanes import ONE, SLOTS, WIDTH, ZERO
+from envs.lanes import ONE, VECTOR, WIDTH, ZERO
+
+PITCH = np.uintp(WIDTH + int(VECTOR))
+"""From a row to the next. First lanes are worked on most: were it a power of two, all their numbers would compete for
+the same few lines of the cache."""
 
 SLOP = np.float32(1e-5)
 """Overlap (m) that is not pushed apart."""
@@ -24,173 +30,165 @@ RATE = np.float32(240)
 """Steps a second."""
 _STEEP = np.float32(math.sqrt(0.5))
 
-# What a row is made of: the impulse wanted at first, and so far; the row's length before it was scaled; what a unit of
-# its impulse is worth (with the floor: what it moves the body by); and what it turns the body by.
-WANT, IMPULSE, ROOT, SCALE, TX, TY, TZ = (np.uintp(WIDTH * number) for number in range(7))
-LINE = np.uintp(7 * WIDTH)
-_LINES = np.uintp(3)
-# A contact with the floor has three: up, along -y, along -x.
-_FLOOR_CONTACT = 3 * 7
-FIRST, SECOND, THIRD, FOURTH = (np.uintp(number * _FLOOR_CONTACT * WIDTH) for number in range(4))
-FLOOR_ROWS = 4 * _FLOOR_CONTACT
 
-# One between two bodies: the direction, and how both are turned.
-DX, DY, DZ, TAX, TAY, TAZ, TBX, TBY, TBZ = (np.uintp(WIDTH * (4 + number)) for number in range(9))
-ROW = np.uintp(13 * WIDTH)
-_CONTACT_ROWS = 3 * 13
-CONTACT = np.uintp(_CONTACT_ROWS * WIDTH)
-# Contacts between two bodies come in pairs: how much less is wanted of the second's rows for a unit of impulse in the
-# first's. So the two need not wait for each other.
-NORMAL_BY_NORMAL, THIRD_BY_FIRST, THIRD_BY_SECOND, FOURTH_BY_FIRST, FOURTH_BY_SECOND = (
-    np.uintp((2 * _CONTACT_ROWS + number) * WIDTH) for number in range(5)
-)
-_PAIR_ROWS = 2 * _CONTACT_ROWS + 5
-PAIR = np.uintp(_PAIR_ROWS * WIDTH)
-TWO_CONTACTS = np.uintp(2)
-PAIRS_ROWS = 2 * _PAIR_ROWS
+def _rows(first: int, count: int) -> list[np.uintp]:
+    """Where `count` rows begin, counted from row `first`."""
+    return [np.uintp(first + number) * PITCH for number in range(count)]
+
+
+# Of either body: changes of its velocity, linear and angular, mass-weighted; the square of the largest change in this
+# iteration; 1 where the body has not converged yet, and where it does so now; the iterations left; and its changes of
+# velocity when it has converged.
+VX, VY, VZ, WX, WY, WZ, WORST, OPEN, NOW, LEFT, END = _rows(0, 11)
+CHANGES = np.uintp(6)
+CHANGE_ROWS = np.uintp(16)
+# Its place, velocities and rotation matrix as they were, and how many contacts it has with the floor.
+X, Y, Z, VX_BEFORE, VY_BEFORE, VZ_BEFORE, WX_BEFORE, WY_BEFORE, WZ_BEFORE = _rows(16, 9)
+R00, R01, R02, R10, R11, R12, R20, R21, R22, COUNT = _rows(25, 10)
+_BEFORE_FLOOR = 35
+# A contact with the floor has three rows: up, along -y, along -x. One is made of the impulse wanted at first, and so
+# far; its length before it was scaled; and what a unit of its impulse moves the body by, and turns it by.
+WANT, IMPULSE, ROOT, SCALE, TX, TY, TZ = _rows(0, 7)
+LINE = np.uintp(7) * PITCH
+FLOOR_ROWS = 3 * 7
+FLOOR = tuple(_rows(_BEFORE_FLOOR, 4 * FLOOR_ROWS)[::FLOOR_ROWS])
+FIRST_FLOOR, SECOND_FLOOR, THIRD_FLOOR, FOURTH_FLOOR = FLOOR
+# Before it is prepared, its place and the gap there.
+FLOOR_X, FLOOR_Y, FLOOR_Z, FLOOR_GAP = _rows(0, 4)
+_BODY_ROWS = _BEFORE_FLOOR + 4 * FLOOR_ROWS
+CART, POLE = _rows(0, 2 * _BODY_ROWS)[::_BODY_ROWS]
+
+# Of both: how many contacts they have with each other, and 1 where they converge only together.
+TOUCHING, NEAR = _rows(2 * _BODY_ROWS, 2)
+_BEFORE_CONTACTS = 2 * _BODY_ROWS + 2
+# Such a contact has three rows, too: each with its direction, and how it turns both.
+DX, DY, DZ, TAX, TAY, TAZ, TBX, TBY, TBZ = _rows(4, 9)
+ROW = np.uintp(13) * PITCH
+CONTACT_ROWS = 3 * 13
+CONTACTS = tuple(_rows(_BEFORE_CONTACTS, 4 * CONTACT_ROWS)[::CONTACT_ROWS])
+FIRST, SECOND, THIRD, FOURTH = CONTACTS
+# Before it is prepared, its place on A and on B, the normal, and the gap there.
+PX, PY, PZ, SX, SY, SZ, NX, NY, NZ, GAP = _rows(0, 10)
+SIZE = (_BEFORE_CONTACTS + 4 * CONTACT_ROWS) * int(PITCH)
+"""Numbers in all."""
 
 
 @compiled
-def prepare_floor(lanes: Any, manifold: Any, body: Any, roots: Any, floor: Any) -> None:
+def prepare_floor(lanes: Any, rows: Any, roots: Any) -> None:
     """The rows of a body's contacts with the floor, from its velocity before any impulse."""
-    for k in range(SLOTS):
-        slot, contact = k * row.SLOT, k * SECOND
-        for i in range(lanes):
-            here = np.float32(k) < manifold[row.COUNT + i]
-            x = manifold[slot + row.SX + i] - body[row.X + i]
-            y = manifold[slot + row.SY + i] - body[row.Y + i]
-            z = manifold[slot + row.SZ + i] - body[row.Z + i]
-            vx, vy, vz = body[row.VX + i], body[row.VY + i], body[row.VZ + i]
-            wx, wy, wz = body[row.WX + i], body[row.WY + i], body[row.WZ + i]
-            # What is wanted along the normal: to come no nearer than touching, and a little apart when too near.
-            gap = manifold[slot + row.GAP + i] + SLOP
-            wanted = -gap * (RATE if gap > ZERO else RATE * PUSH_APART)
-            _floor_line(floor, contact, body, roots, i, y, -x, ZERO, wanted - (vz + y * wx - x * wy), here)
-            _floor_line(floor, contact + LINE, body, roots, i, z, ZERO, -x, vy - (z * wx - x * wz), here)
-            _floor_line(floor, contact + LINE + LINE, body, roots, i, ZERO, -z, y, vx - (y * wz - z * wy), here)
+    for i in range(lanes):
+        _prepare_floor(rows, i, FIRST_FLOOR, np.float32(0), roots)
+        _prepare_floor(rows, i, SECOND_FLOOR, np.float32(1), roots)
+        _prepare_floor(rows, i, THIRD_FLOOR, np.float32(2), roots)
+        _prepare_floor(rows, i, FOURTH_FLOOR, np.float32(3), roots)
 
 
 @inlined
-def _turned(body: Any, roots: Any, x: Any, y: Any, z: Any, i: Any) -> Any:
+def _prepare_floor(rows: Any, of: Any, contact: Any, k: Any, roots: Any) -> None:
+    at = of + contact
+    here = k < rows[of + COUNT]
+    x, y, z = rows[at + FLOOR_X] - rows[of + X], rows[at + FLOOR_Y] - rows[of + Y], rows[at + FLOOR_Z] - rows[of + Z]
+    vx, vy, vz = rows[of + VX_BEFORE], rows[of + VY_BEFORE], rows[of + VZ_BEFORE]
+    wx, wy, wz = rows[of + WX_BEFORE], rows[of + WY_BEFORE], rows[of + WZ_BEFORE]
+    # What is wanted along the normal: to come no nearer than touching, and a little apart when too near.
+    gap = rows[at + FLOOR_GAP] + SLOP
+    wanted = -gap * (RATE if gap > ZERO else RATE * PUSH_APART)
+    _floor_line(rows, at, of, roots, y, -x, ZERO, wanted - (vz + y * wx - x * wy), here)
+    _floor_line(rows, at + LINE, of, roots, z, ZERO, -x, vy - (z * wx - x * wz), here)
+    _floor_line(rows, at + LINE + LINE, of, roots, ZERO, -z, y, vx - (y * wz - z * wy), here)
+
+
+@inlined
+def _turned(rows: Any, of: Any, roots: Any, x: Any, y: Any, z: Any) -> Any:
     """A torque in the body's own frame, divided by the roots of its moments of inertia."""
-    tx = roots[1] * (body[row.R00 + i] * x + body[row.R10 + i] * y + body[row.R20 + i] * z)
-    ty = roots[2] * (body[row.R01 + i] * x + body[row.R11 + i] * y + body[row.R21 + i] * z)
-    tz = roots[3] * (body[row.R02 + i] * x + body[row.R12 + i] * y + body[row.R22 + i] * z)
+    tx = roots[1] * (rows[of + R00] * x + rows[of + R10] * y + rows[of + R20] * z)
+    ty = roots[2] * (rows[of + R01] * x + rows[of + R11] * y + rows[of + R21] * z)
+    tz = roots[3] * (rows[of + R02] * x + rows[of + R12] * y + rows[of + R22] * z)
     return tx, ty, tz
 
 
 @inlined
-def _floor_line(
-    floor: Any, at: Any, body: Any, roots: Any, i: Any, x: Any, y: Any, z: Any, velocity: Any, here: Any
-) -> None:
+def _floor_line(rows: Any, at: Any, of: Any, roots: Any, x: Any, y: Any, z: Any, velocity: Any, here: Any) -> None:
     """Fills a row from its lever arm and the velocity wanted along it."""
-    tx, ty, tz = _turned(body, roots, x, y, z, i)
+    tx, ty, tz = _turned(rows, of, roots, x, y, z)
     root = math.sqrt(roots[0] * roots[0] + tx * tx + ty * ty + tz * tz)
     scale = ONE / root if here else ZERO
-    floor[at + TX + i], floor[at + TY + i], floor[at + TZ + i] = tx * scale, ty * scale, tz * scale
-    floor[at + WANT + i], floor[at + IMPULSE + i] = velocity * scale, ZERO
-    floor[at + ROOT + i], floor[at + SCALE + i] = root, roots[0] * scale
+    rows[at + TX], rows[at + TY], rows[at + TZ] = tx * scale, ty * scale, tz * scale
+    rows[at + WANT], rows[at + IMPULSE] = velocity * scale, ZERO
+    rows[at + ROOT], rows[at + SCALE] = root, roots[0] * scale
 
 
 @compiled
-def prepare_contacts(
-    lanes: Any, manifold: Any, pairs: Any, a: Any, b: Any, roots_a: Any, roots_b: Any, contacts: Any
-) -> None:
-    """The rows of contacts between two bodies, from their velocities before any impulse."""
-    for k in range(TWO_CONTACTS * pairs):
-        pair = (k // TWO_CONTACTS) * PAIR
-        slot, contact = k * row.SLOT, pair + (k % TWO_CONTACTS) * CONTACT
-        _directions(lanes, manifold, slot, contacts, contact)
-        for line in range(_LINES):
-            at = contact + line * ROW
-            _fill(lanes, manifold, slot, np.float32(k), a, b, roots_a, roots_b, contacts, at)
-        for i in range(lanes):
-            # Along the normal: to come no nearer than touching, and a little apart when too near.
-            gap = manifold[slot + row.GAP + i] + SLOP
-            wanted = -gap * (RATE if gap > ZERO else RATE * PUSH_APART)
-            contacts[contact + WANT + i] += wanted * contacts[contact + SCALE + i]
-    for pair in range(pairs):
-        _couple(lanes, contacts, pair * PAIR, roots_a[0] * roots_a[0] + roots_b[0] * roots_b[0])
+def prepare_contacts(lanes: Any, rows: Any, roots: Any) -> None:
+    """The rows of contacts between the bodies, from their velocities before any impulse.
 
-
-@compiled
-def _directions(lanes: Any, manifold: Any, slot: Any, contacts: Any, at: Any) -> None:
-    """The normal, and two directions across it by whichever two of its components are safe to divide by."""
-    first, second = at + ROW, at + ROW + ROW
-    for i in range(lanes):
-        nx, ny, nz = manifold[slot + row.NX + i], manifold[slot + row.NY + i], manifold[slot + row.NZ + i]
-        steep = abs(nz) > _STEEP
-        square = ny * ny + nz * nz if steep else nx * nx + ny * ny
-        scale = ONE / math.sqrt(square if square > ZERO else ONE)
-        px = ZERO if steep else -ny * scale
-        py = -nz * scale if steep else nx * scale
-        pz = ny * scale if steep else ZERO
-        contacts[at + DX + i], contacts[at + DY + i], contacts[at + DZ + i] = nx, ny, nz
-        contacts[first + DX + i], contacts[first + DY + i], contacts[first + DZ + i] = px, py, pz
-        contacts[second + DX + i] = ny * pz - nz * py
-        contacts[second + DY + i] = nz * px - nx * pz
-        contacts[second + DZ + i] = nx * py - ny * px
-
-
-@compiled
-def _fill(
-    lanes: Any, manifold: Any, slot: Any, k: Any, a: Any, b: Any, roots_a: Any, roots_b: Any, contacts: Any, at: Any
-) -> None:
-    """Fills a row from its direction: the contact's place seen from both centres, turned into it; B is pushed away."""
-    for i in range(lanes):
-        dx, dy, dz = contacts[at + DX + i], contacts[at + DY + i], contacts[at + DZ + i]
-        x = manifold[slot + row.PX + i] - a[row.X + i]
-        y = manifold[slot + row.PY + i] - a[row.Y + i]
-        z = manifold[slot + row.PZ + i] - a[row.Z + i]
-        ax, ay, az = y * dz - z * dy, z * dx - x * dz, x * dy - y * dx
-        x = manifold[slot + row.SX + i] - b[row.X + i]
-        y = manifold[slot + row.SY + i] - b[row.Y + i]
-        z = manifold[slot + row.SZ + i] - b[row.Z + i]
-        bx, by, bz = z * dy - y * dz, x * dz - z * dx, y * dx - x * dy
-        linear = dx * (a[row.VX + i] - b[row.VX + i])
-        linear += dy * (a[row.VY + i] - b[row.VY + i]) + dz * (a[row.VZ + i] - b[row.VZ + i])
-        of_a = ax * a[row.WX + i] + ay * a[row.WY + i] + az * a[row.WZ + i]
-        of_b = bx * b[row.WX + i] + by * b[row.WY + i] + bz * b[row.WZ + i]
-        tax, tay, taz = _turned(a, roots_a, ax, ay, az, i)
-        tbx, tby, tbz = _turned(b, roots_b, bx, by, bz, i)
-        square = (dx * dx + dy * dy + dz * dz) * (roots_a[0] * roots_a[0] + roots_b[0] * roots_b[0])
-        square += tax * tax + tay * tay + taz * taz + tbx * tbx + tby * tby + tbz * tbz
-        root = math.sqrt(square if square > ZERO else ONE)
-        scale = ONE / root if k < manifold[row.COUNT + i] else ZERO
-        contacts[at + DX + i], contacts[at + DY + i], contacts[at + DZ + i] = dx * scale, dy * scale, dz * scale
-        contacts[at + TAX + i], contacts[at + TAY + i], contacts[at + TAZ + i] = (
-            tax * scale,
-            tay * scale,
-            taz * scale,
-        )
-        contacts[at + TBX + i], contacts[at + TBY + i], contacts[at + TBZ + i] = (
-            tbx * scale,
-            tby * scale,
-            tbz * scale,
-        )
-        contacts[at + WANT + i], contacts[at + IMPULSE + i] = -(linear + of_a + of_b) * scale, ZERO
-        contacts[at + ROOT + i], contacts[at + SCALE + i] = root, scale
-
-
-@compiled
-def _couple(lanes: Any, contacts: Any, at: Any, inverse_mass: Any) -> None:
-    """What the rows of the first contact of a pair do to those of the second; `inverse_mass` is that of both bodies."""
-    other = at + CONTACT
-    first, second, third, fourth = at + ROW, at + ROW + ROW, other + ROW, other + ROW + ROW
-    for i in range(lanes):
-        contacts[at + NORMAL_BY_NORMAL + i] = _effect(contacts, at, other, inverse_mass, i)
-        contacts[at + THIRD_BY_FIRST + i] = _effect(contacts, first, third, inverse_mass, i)
-        contacts[at + THIRD_BY_SECOND + i] = _effect(contacts, second, third, inverse_mass, i)
-        contacts[at + FOURTH_BY_FIRST + i] = _effect(contacts, first, fourth, inverse_mass, i)
-        contacts[at + FOURTH_BY_SECOND + i] = _effect(contacts, second, fourth, inverse_mass, i)
+    `lanes` has how many are to be looked at for a first, second, third and fourth one.
+    """
+    for i in range(lanes[0]):
+        _prepare_contact(rows, i, FIRST, np.float32(0), roots)
+    for i in range(lanes[1]):
+        _prepare_contact(rows, i, SECOND, np.float32(1), roots)
+    for i in range(lanes[2]):
+        _prepare_contact(rows, i, THIRD, np.float32(2), roots)
+    for i in range(lanes[3]):
+        _prepare_contact(rows, i, FOURTH, np.float32(3), roots)
 
 
 @inlined
-def _effect(contacts: Any, by: Any, on: Any, inverse_mass: Any, i: Any) -> Any:
-    """How much less impulse is wanted of row `on` for a unit of impulse in row `by`."""
-    linear = contacts[on + DX + i] * contacts[by + DX + i] + contacts[on + DY + i] * contacts[by + DY + i]
-    linear += contacts[on + DZ + i] * contacts[by + DZ + i]
-    angular = contacts[on + TAX + i] * contacts[by + TAX + i] + contacts[on + TAY + i] * contacts[by + TAY + i]
-    angular += contacts[on + TAZ + i] * contacts[by + TAZ + i] + contacts[on + TBX + i] * contacts[by + TBX + i]
-    angular += contacts[on + TBY + i] * contacts[by + TBY + i] + contacts[on + TBZ + i] * contacts[by + TBZ + i]
-    return inverse_mass * linear + angular
+def _prepare_contact(rows: Any, i: Any, contact: Any, k: Any, roots: Any) -> None:
+    """The normal, and two directions across it by whichever two of its components are safe to divide by."""
+    at, a, b = i + contact, i + CART, i + POLE
+    here = k < rows[i + TOUCHING]
+    nx, ny, nz = rows[at + NX], rows[at + NY], rows[at + NZ]
+    # Along the normal: to come no nearer than touching, and a little apart when too near.
+    gap = rows[at + GAP] + SLOP
+    wanted = -gap * (RATE if gap > ZERO else RATE * PUSH_APART)
+    on_a = rows[at + PX] - rows[a + X], rows[at + PY] - rows[a + Y], rows[at + PZ] - rows[a + Z]
+    on_b = rows[at + SX] - rows[b + X], rows[at + SY] - rows[b + Y], rows[at + SZ] - rows[b + Z]
+    steep = abs(nz) > _STEEP
+    square = ny * ny + nz * nz if steep else nx * nx + ny * ny
+    scale = ONE / math.sqrt(square if square > ZERO else ONE)
+    px = ZERO if steep else -ny * scale
+    py = -nz * scale if steep else nx * scale
+    pz = ny * scale if steep else ZERO
+    qx, qy, qz = ny * pz - nz * py, nz * px - nx * pz, nx * py - ny * px
+    _contact_row(rows, at, a, b, roots, nx, ny, nz, on_a, on_b, wanted, here)
+    _contact_row(rows, at + ROW, a, b, roots, px, py, pz, on_a, on_b, ZERO, here)
+    _contact_row(rows, at + ROW + ROW, a, b, roots, qx, qy, qz, on_a, on_b, ZERO, here)
+
+
+@inlined
+def _contact_row(
+    rows: Any,
+    at: Any,
+    a: Any,
+    b: Any,
+    roots: Any,
+    dx: Any,
+    dy: Any,
+    dz: Any,
+    on_a: Any,
+    on_b: Any,
+    wanted: Any,
+    here: Any,
+) -> None:
+    """Fills a row from its direction: the contact's place seen from both centres, turned into it; B is pushed away."""
+    x, y, z = on_a
+    ax, ay, az = y * dz - z * dy, z * dx - x * dz, x * dy - y * dx
+    x, y, z = on_b
+    bx, by, bz = z * dy - y * dz, x * dz - z * dx, y * dx - x * dy
+    linear = dx * (rows[a + VX_BEFORE] - rows[b + VX_BEFORE])
+    linear += dy * (rows[a + VY_BEFORE] - rows[b + VY_BEFORE]) + dz * (rows[a + VZ_BEFORE] - rows[b + VZ_BEFORE])
+    of_a = ax * rows[a + WX_BEFORE] + ay * rows[a + WY_BEFORE] + az * rows[a + WZ_BEFORE]
+    of_b = bx * rows[b + WX_BEFORE] + by * rows[b + WY_BEFORE] + bz * rows[b + WZ_BEFORE]
+    tax, tay, taz = _turned(rows, a, roots[0], ax, ay, az)
+    tbx, tby, tbz = _turned(rows, b, roots[1], bx, by, bz)
+    square = (dx * dx + dy * dy + dz * dz) * (roots[0][0] * roots[0][0] + roots[1][0] * roots[1][0])
+    square += tax * tax + tay * tay + taz * taz + tbx * tbx + tby * tby + tbz * tbz
+    root = math.sqrt(square if square > ZERO else ONE)
+    scale = ONE / root if here else ZERO
+    rows[at + DX], rows[at + DY], rows[at + DZ] = dx * scale, dy * scale, dz * scale
+    rows[at + TAX], rows[at + TAY], rows[at + TAZ] = tax * scale, tay * scale, taz * scale
+    rows[at + TBX], rows[at + TBY], rows[at + TBZ] = tbx * scale, tby * scale, tbz * scale
+    rows[at + WANT], rows[at + IMPULSE] = (wanted - (linear + of_a + of_b)) * scale, ZERO
+    rows[at + ROOT], rows[at + SCALE] = root, scale

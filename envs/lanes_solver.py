@@ -3,8 +3,11 @@
 Every contact has three rows: one along its normal, whose impulse only pushes, and two across it, whose impulses
 together stay within the friction cone. Fifty times, or until nothing changes any more, each row in turn is given the
 impulse that would satisfy it alone. As Bullet's btMultiBodyConstraintSolver does it for single bodies; and as there, a
-lane has its velocities from the iteration in which it converged, however long others take. Most lanes converge after
-thirty iterations and a few take fifty, so that the last ones of a group are put side by side and go on alone.
+lane has its velocities from the iteration in which it converged, however long others take.
+
+Most poles touch their cart with one corner and some with four: lanes with more contacts come first
+(`envs.lanes_order`), so that a second, third or fourth one is looked at in few lanes. Most converge within thirty
+iterations and some take fifty: the last quarter of a group waits until those of others have joined it.
 """
 
 from __future__ import annotations
@@ -16,24 +19,41 @@ import numpy as np
 
 from envs import lanes as row
 from envs.compiled import approximate, compiled, inlined
-from envs.lanes import FEW, ONE, STRIDE, WIDTH, ZERO
+from envs.lanes import BATCH, ONE, STRIDE, VECTOR, WIDTH, ZERO
+from envs.lanes_order import (
+    GROUP_BODIES,
+    LANES,
+    NONE,
+    POLES,
+    close,
+    order_by_contacts,
+    prepare,
+    release,
+    set_aside,
+)
 from envs.lanes_rows import (
-    CONTACT,
+    CART,
+    CHANGES,
     DX,
     DY,
     DZ,
+    END,
     FIRST,
+    FIRST_FLOOR,
     FOURTH,
-    FOURTH_BY_FIRST,
-    FOURTH_BY_SECOND,
+    FOURTH_FLOOR,
     IMPULSE,
+    LEFT,
     LINE,
-    NORMAL_BY_NORMAL,
-    PAIR,
+    NEAR,
+    NOW,
+    OPEN,
+    POLE,
     ROOT,
     ROW,
     SCALE,
     SECOND,
+    SECOND_FLOOR,
     TAX,
     TAY,
     TAZ,
@@ -41,65 +61,59 @@ from envs.lanes_rows import (
     TBY,
     TBZ,
     THIRD,
-    THIRD_BY_FIRST,
-    THIRD_BY_SECOND,
-    TWO_CONTACTS,
+    THIRD_FLOOR,
     TX,
     TY,
     TZ,
+    VX,
+    VY,
+    VZ,
     WANT,
-    prepare_contacts,
-    prepare_floor,
+    WORST,
+    WX,
+    WY,
+    WZ,
 )
 
-ITERATIONS = 50
+ITERATIONS = np.float32(50)
 CONVERGED = np.float32(1e-7)
 """Square of the largest change of a velocity (m/s) in an iteration that may be neglected."""
 ANYTHING = np.float32(np.inf)
-
-# Changes of a body's velocity, linear and angular, mass-weighted.
-_VX, _VY, _VZ, _WX, _WY, _WZ = (np.uintp(WIDTH * number) for number in range(6))
-CHANGE_ROWS = np.uintp(6)
-# The square of the largest change of a velocity in this iteration; 1 where the body has not converged yet, and where it
-# does so now; 1 where it does so only together with the other; and its changes of velocity when it has.
-_WORST, _OPEN, _NOW, _NEAR, _END = (np.uintp(WIDTH * (6 + number)) for number in range(5))
-BODY_ROWS = 6 + 4 + 6
 
 _NOTHING = np.float32(1e-30)
 
 
 @inlined
-def _turning(floor: Any, at: Any, w: Any, i: Any) -> Any:
+def _turning(rows: Any, at: Any, w: Any) -> Any:
     """What the angular velocity has along a row."""
     wx, wy, wz = w
-    return floor[at + TX + i] * wx + floor[at + TY + i] * wy + floor[at + TZ + i] * wz
+    return rows[at + TX] * wx + rows[at + TY] * wy + rows[at + TZ] * wz
 
 
 @inlined
-def _push_off(floor: Any, at: Any, i: Any, worst: Any, vz: Any, w: Any) -> Any:
+def _push_off(rows: Any, at: Any, worst: Any, vz: Any, w: Any) -> Any:
     """The row along the normal of one contact with the floor."""
     wx, wy, wz = w
-    before, scale = floor[at + IMPULSE + i], floor[at + SCALE + i]
-    more = (floor[at + WANT + i] - scale * vz) - _turning(floor, at, w, i)
+    before, scale = rows[at + IMPULSE], rows[at + SCALE]
+    more = (rows[at + WANT] - scale * vz) - _turning(rows, at, w)
     more = max(more, -before)
-    floor[at + IMPULSE + i] = before + more
-    changed = more * floor[at + ROOT + i]
-    w = wx + floor[at + TX + i] * more, wy + floor[at + TY + i] * more, wz + floor[at + TZ + i] * more
+    rows[at + IMPULSE] = before + more
+    changed = more * rows[at + ROOT]
+    w = wx + rows[at + TX] * more, wy + rows[at + TY] * more, wz + rows[at + TZ] * more
     return vz + scale * more, w, max(worst, changed * changed)
 
 
 @compiled
-def _push_off_floor(lanes: Any, floor: Any, change: Any) -> None:
-    """The rows along the normals of all contacts with the floor, one after the other."""
+def _push_off_floor(lanes: Any, rows: Any) -> None:
+    """The rows along the normals of all contacts of a body with the floor, one after the other."""
     for i in range(lanes):
-        worst, vz = change[_WORST + i], change[_VZ + i]
-        w = change[_WX + i], change[_WY + i], change[_WZ + i]
-        vz, w, worst = _push_off(floor, FIRST, i, worst, vz, w)
-        vz, w, worst = _push_off(floor, SECOND, i, worst, vz, w)
-        vz, w, worst = _push_off(floor, THIRD, i, worst, vz, w)
-        vz, w, worst = _push_off(floor, FOURTH, i, worst, vz, w)
-        change[_WX + i], change[_WY + i], change[_WZ + i] = w
-        change[_VZ + i], change[_WORST + i] = vz, worst
+        worst, vz, w = rows[i + WORST], rows[i + VZ], (rows[i + WX], rows[i + WY], rows[i + WZ])
+        vz, w, worst = _push_off(rows, i + FIRST_FLOOR, worst, vz, w)
+        vz, w, worst = _push_off(rows, i + SECOND_FLOOR, worst, vz, w)
+        vz, w, worst = _push_off(rows, i + THIRD_FLOOR, worst, vz, w)
+        vz, w, worst = _push_off(rows, i + FOURTH_FLOOR, worst, vz, w)
+        rows[i + WX], rows[i + WY], rows[i + WZ] = w
+        rows[i + VZ], rows[i + WORST] = vz, worst
 
 
 @approximate
@@ -109,203 +123,229 @@ def _shortened(p: Any, q: Any, limit: Any) -> Any:
 
 
 @inlined
-def _rub(floor: Any, at: Any, i: Any, friction: Any, worst: Any, vx: Any, vy: Any, w: Any) -> Any:
+def _rub(rows: Any, of: Any, contact: Any, friction: Any) -> None:
     """The rows across the normal of one contact with the floor."""
-    wx, wy, wz = w
-    first, second = at + LINE, at + LINE + LINE
-    p_before, q_before = floor[first + IMPULSE + i], floor[second + IMPULSE + i]
-    p_scale, q_scale = floor[first + SCALE + i], floor[second + SCALE + i]
-    p = (p_before + floor[first + WANT + i] + p_scale * vy) - _turning(floor, first, w, i)
-    q = (q_before + floor[second + WANT + i] + q_scale * vx) - _turning(floor, second, w, i)
-    shortened = _shortened(p_scale * p, q_scale * q, friction * floor[at + SCALE + i] * floor[at + IMPULSE + i])
+    at, first, second = of + contact, of + contact + LINE, of + contact + LINE + LINE
+    worst, vx, vy = rows[of + WORST], rows[of + VX], rows[of + VY]
+    wx, wy, wz = w = rows[of + WX], rows[of + WY], rows[of + WZ]
+    p_before, q_before = rows[first + IMPULSE], rows[second + IMPULSE]
+    p_scale, q_scale = rows[first + SCALE], rows[second + SCALE]
+    p = (p_before + rows[first + WANT] + p_scale * vy) - _turning(rows, first, w)
+    q = (q_before + rows[second + WANT] + q_scale * vx) - _turning(rows, second, w)
+    shortened = _shortened(p_scale * p, q_scale * q, friction * rows[at + SCALE] * rows[at + IMPULSE])
     p, q = shortened * p, shortened * q
-    floor[first + IMPULSE + i], floor[second + IMPULSE + i] = p, q
+    rows[first + IMPULSE], rows[second + IMPULSE] = p, q
     p, q = p - p_before, q - q_before
-    w = (
-        wx + floor[first + TX + i] * p + floor[second + TX + i] * q,
-        wy + floor[first + TY + i] * p + floor[second + TY + i] * q,
-        wz + floor[first + TZ + i] * p + floor[second + TZ + i] * q,
-    )
-    changed = p * floor[first + ROOT + i] + q * floor[second + ROOT + i]
-    return vx - q_scale * q, vy - p_scale * p, w, max(worst, changed * changed)
+    rows[of + WX] = wx + rows[first + TX] * p + rows[second + TX] * q
+    rows[of + WY] = wy + rows[first + TY] * p + rows[second + TY] * q
+    rows[of + WZ] = wz + rows[first + TZ] * p + rows[second + TZ] * q
+    changed = p * rows[first + ROOT] + q * rows[second + ROOT]
+    rows[of + VX], rows[of + VY] = vx - q_scale * q, vy - p_scale * p
+    rows[of + WORST] = max(worst, changed * changed)
 
 
 @compiled
-def _rub_on_floor(lanes: Any, floor: Any, change: Any, friction: Any) -> None:
-    """The rows across the normals of all contacts with the floor, one after the other."""
-    for i in range(lanes):
-        worst, vx, vy = change[_WORST + i], change[_VX + i], change[_VY + i]
-        w = change[_WX + i], change[_WY + i], change[_WZ + i]
-        vx, vy, w, worst = _rub(floor, FIRST, i, friction, worst, vx, vy, w)
-        vx, vy, w, worst = _rub(floor, SECOND, i, friction, worst, vx, vy, w)
-        vx, vy, w, worst = _rub(floor, THIRD, i, friction, worst, vx, vy, w)
-        vx, vy, w, worst = _rub(floor, FOURTH, i, friction, worst, vx, vy, w)
-        change[_WX + i], change[_WY + i], change[_WZ + i] = w
-        change[_VX + i], change[_VY + i], change[_WORST + i] = vx, vy, worst
+def _rub_on_floor(lanes: Any, rows: Any, friction: Any) -> None:
+    """The rows across the normals of all contacts of a body with the floor, one after the other.
 
-
-@inlined
-def _wanted(contacts: Any, at: Any, v: Any, of_a: Any, of_b: Any, i: Any) -> Any:
-    """The impulse that would satisfy a row between two bodies, beside what it has; `v` is A's velocity as B sees it."""
-    vx, vy, vz = v
-    linear = contacts[at + DX + i] * vx + contacts[at + DY + i] * vy + contacts[at + DZ + i] * vz
-    turning_a = contacts[at + TAX + i] * of_a[_WX + i] + contacts[at + TAY + i] * of_a[_WY + i]
-    turning_a += contacts[at + TAZ + i] * of_a[_WZ + i]
-    turning_b = contacts[at + TBX + i] * of_b[_WX + i] + contacts[at + TBY + i] * of_b[_WY + i]
-    turning_b += contacts[at + TBZ + i] * of_b[_WZ + i]
-    return (contacts[at + WANT + i] - linear) - (turning_a + turning_b)
-
-
-@inlined
-def _apart(of_a: Any, of_b: Any, root_a: Any, root_b: Any, i: Any) -> Any:
-    """A's velocity as B sees it."""
-    return (
-        root_a * of_a[_VX + i] - root_b * of_b[_VX + i],
-        root_a * of_a[_VY + i] - root_b * of_b[_VY + i],
-        root_a * of_a[_VZ + i] - root_b * of_b[_VZ + i],
-    )
-
-
-@inlined
-def _total(contacts: Any, first: Any, second: Any, p: Any, q: Any, number: Any, i: Any) -> Any:
-    """What impulses of two rows come to, in one component."""
-    return contacts[first + number + i] * p + contacts[second + number + i] * q
-
-
-@inlined
-def _move_apart(of_a: Any, of_b: Any, root_a: Any, root_b: Any, x: Any, y: Any, z: Any, i: Any) -> None:
-    """Gives A what an impulse does to its linear velocity, and B the opposite one."""
-    of_a[_VX + i] += root_a * x
-    of_a[_VY + i] += root_a * y
-    of_a[_VZ + i] += root_a * z
-    of_b[_VX + i] -= root_b * x
-    of_b[_VY + i] -= root_b * y
-    of_b[_VZ + i] -= root_b * z
-
-
-@compiled
-def _push_apart(lanes: Any, contacts: Any, at: Any, of_a: Any, of_b: Any, root_a: Any, root_b: Any) -> None:
-    """The rows along the normals of a pair of contacts between two bodies, one after the other.
-
-    What the first impulse does to the second row is known beforehand, so that the two need not wait for each other.
+    A loop for each: one lane's sums are under way while another's are waited for.
     """
-    other = at + CONTACT
     for i in range(lanes):
-        p_before, q_before = contacts[at + IMPULSE + i], contacts[other + IMPULSE + i]
-        v = _apart(of_a, of_b, root_a, root_b, i)
-        p, q = _wanted(contacts, at, v, of_a, of_b, i), _wanted(contacts, other, v, of_a, of_b, i)
-        p = max(p, -p_before)
-        q = max(q - contacts[at + NORMAL_BY_NORMAL + i] * p, -q_before)
-        x = _total(contacts, at, other, p, q, DX, i)
-        y = _total(contacts, at, other, p, q, DY, i)
-        z = _total(contacts, at, other, p, q, DZ, i)
-        _move_apart(of_a, of_b, root_a, root_b, x, y, z, i)
-        of_a[_WX + i] += _total(contacts, at, other, p, q, TAX, i)
-        of_a[_WY + i] += _total(contacts, at, other, p, q, TAY, i)
-        of_a[_WZ + i] += _total(contacts, at, other, p, q, TAZ, i)
-        of_b[_WX + i] += _total(contacts, at, other, p, q, TBX, i)
-        of_b[_WY + i] += _total(contacts, at, other, p, q, TBY, i)
-        of_b[_WZ + i] += _total(contacts, at, other, p, q, TBZ, i)
-        contacts[at + IMPULSE + i], contacts[other + IMPULSE + i] = p_before + p, q_before + q
-        p, q = p * contacts[at + ROOT + i], q * contacts[other + ROOT + i]
-        of_a[_WORST + i] = max(of_a[_WORST + i], max(p * p, q * q))
+        _rub(rows, i, FIRST_FLOOR, friction)
+    for i in range(lanes):
+        _rub(rows, i, SECOND_FLOOR, friction)
+    for i in range(lanes):
+        _rub(rows, i, THIRD_FLOOR, friction)
+    for i in range(lanes):
+        _rub(rows, i, FOURTH_FLOOR, friction)
 
 
 @inlined
-def _across(contacts: Any, at: Any, p: Any, q: Any, friction: Any, i: Any) -> Any:
-    """Gives a contact what is wanted across its normal, within the cone; returns how much more that is than before."""
+def _wanted(rows: Any, at: Any, v: Any, w_a: Any, w_b: Any) -> Any:
+    """The impulse that would satisfy a row between two bodies, beside what it has; `v` is A's velocity as B sees it."""
+    linear = rows[at + DX] * v[0] + rows[at + DY] * v[1] + rows[at + DZ] * v[2]
+    turning_a = rows[at + TAX] * w_a[0] + rows[at + TAY] * w_a[1]
+    turning_a += rows[at + TAZ] * w_a[2]
+    turning_b = rows[at + TBX] * w_b[0] + rows[at + TBY] * w_b[1]
+    turning_b += rows[at + TBZ] * w_b[2]
+    return (rows[at + WANT] - linear) - (turning_a + turning_b)
+
+
+@inlined
+def _motion(rows: Any, a: Any, b: Any, root_a: Any, root_b: Any) -> Any:
+    """A's velocity as B sees it, and how A and B turn."""
+    v = (
+        root_a * rows[a + VX] - root_b * rows[b + VX],
+        root_a * rows[a + VY] - root_b * rows[b + VY],
+        root_a * rows[a + VZ] - root_b * rows[b + VZ],
+    )
+    return v, (rows[a + WX], rows[a + WY], rows[a + WZ]), (rows[b + WX], rows[b + WY], rows[b + WZ])
+
+
+@inlined
+def _total(rows: Any, first: Any, second: Any, p: Any, q: Any, number: Any) -> Any:
+    """What impulses of two rows come to, in one component."""
+    return rows[first + number] * p + rows[second + number] * q
+
+
+@inlined
+def _move_apart(rows: Any, a: Any, b: Any, root_a: Any, root_b: Any, x: Any, y: Any, z: Any) -> None:
+    """Gives A what an impulse does to its linear velocity, and B the opposite one."""
+    rows[a + VX] += root_a * x
+    rows[a + VY] += root_a * y
+    rows[a + VZ] += root_a * z
+    rows[b + VX] -= root_b * x
+    rows[b + VY] -= root_b * y
+    rows[b + VZ] -= root_b * z
+
+
+@inlined
+def _push_apart(rows: Any, i: Any, contact: Any, root_a: Any, root_b: Any) -> None:
+    """The row along the normal of one contact between the bodies."""
+    at, a, b = i + contact, i + CART, i + POLE
+    before, worst = rows[at + IMPULSE], rows[a + WORST]
+    v, w_a, w_b = _motion(rows, a, b, root_a, root_b)
+    more = max(_wanted(rows, at, v, w_a, w_b), -before)
+    rows[at + IMPULSE] = before + more
+    _move_apart(rows, a, b, root_a, root_b, rows[at + DX] * more, rows[at + DY] * more, rows[at + DZ] * more)
+    rows[a + WX] = w_a[0] + rows[at + TAX] * more
+    rows[a + WY] = w_a[1] + rows[at + TAY] * more
+    rows[a + WZ] = w_a[2] + rows[at + TAZ] * more
+    rows[b + WX] = w_b[0] + rows[at + TBX] * more
+    rows[b + WY] = w_b[1] + rows[at + TBY] * more
+    rows[b + WZ] = w_b[2] + rows[at + TBZ] * more
+    changed = more * rows[at + ROOT]
+    rows[a + WORST] = max(worst, changed * changed)
+
+
+@compiled
+def _push_bodies_apart(lanes: Any, rows: Any, root_a: Any, root_b: Any) -> None:
+    """The rows along the normals of all contacts between the bodies, one after the other; `lanes` [4] for each."""
+    for i in range(lanes[0]):
+        _push_apart(rows, i, FIRST, root_a, root_b)
+    for i in range(lanes[1]):
+        _push_apart(rows, i, SECOND, root_a, root_b)
+    for i in range(lanes[2]):
+        _push_apart(rows, i, THIRD, root_a, root_b)
+    for i in range(lanes[3]):
+        _push_apart(rows, i, FOURTH, root_a, root_b)
+
+
+@inlined
+def _rub_together(rows: Any, i: Any, contact: Any, root_a: Any, root_b: Any, friction: Any) -> None:
+    """The rows across the normal of one contact between the bodies."""
+    at, a, b = i + contact, i + CART, i + POLE
     first, second = at + ROW, at + ROW + ROW
-    p_before, q_before = contacts[first + IMPULSE + i], contacts[second + IMPULSE + i]
-    p, q = p_before + p, q_before + q
-    limit = friction * contacts[at + SCALE + i] * contacts[at + IMPULSE + i]
-    shortened = _shortened(contacts[first + SCALE + i] * p, contacts[second + SCALE + i] * q, limit)
+    p_before, q_before, worst = rows[first + IMPULSE], rows[second + IMPULSE], rows[a + WORST]
+    v, w_a, w_b = _motion(rows, a, b, root_a, root_b)
+    p = p_before + _wanted(rows, first, v, w_a, w_b)
+    q = q_before + _wanted(rows, second, v, w_a, w_b)
+    limit = friction * rows[at + SCALE] * rows[at + IMPULSE]
+    shortened = _shortened(rows[first + SCALE] * p, rows[second + SCALE] * q, limit)
     p, q = shortened * p, shortened * q
-    contacts[first + IMPULSE + i], contacts[second + IMPULSE + i] = p, q
-    return p - p_before, q - q_before
+    rows[first + IMPULSE], rows[second + IMPULSE] = p, q
+    p, q = p - p_before, q - q_before
+    x, y = _total(rows, first, second, p, q, DX), _total(rows, first, second, p, q, DY)
+    _move_apart(rows, a, b, root_a, root_b, x, y, _total(rows, first, second, p, q, DZ))
+    rows[a + WX] = w_a[0] + _total(rows, first, second, p, q, TAX)
+    rows[a + WY] = w_a[1] + _total(rows, first, second, p, q, TAY)
+    rows[a + WZ] = w_a[2] + _total(rows, first, second, p, q, TAZ)
+    rows[b + WX] = w_b[0] + _total(rows, first, second, p, q, TBX)
+    rows[b + WY] = w_b[1] + _total(rows, first, second, p, q, TBY)
+    rows[b + WZ] = w_b[2] + _total(rows, first, second, p, q, TBZ)
+    changed = _total(rows, first, second, p, q, ROOT)
+    rows[a + WORST] = max(worst, changed * changed)
 
 
 @compiled
-def _rub_together(
-    lanes: Any, contacts: Any, at: Any, of_a: Any, of_b: Any, root_a: Any, root_b: Any, friction: Any
-) -> None:
-    """The rows across the normals of a pair of contacts between two bodies, in the same way."""
-    other = at + CONTACT
-    first, second, third, fourth = at + ROW, at + ROW + ROW, other + ROW, other + ROW + ROW
-    for i in range(lanes):
-        v = _apart(of_a, of_b, root_a, root_b, i)
-        p, q = _wanted(contacts, first, v, of_a, of_b, i), _wanted(contacts, second, v, of_a, of_b, i)
-        r, s = _wanted(contacts, third, v, of_a, of_b, i), _wanted(contacts, fourth, v, of_a, of_b, i)
-        p, q = _across(contacts, at, p, q, friction, i)
-        r -= contacts[at + THIRD_BY_FIRST + i] * p + contacts[at + THIRD_BY_SECOND + i] * q
-        s -= contacts[at + FOURTH_BY_FIRST + i] * p + contacts[at + FOURTH_BY_SECOND + i] * q
-        r, s = _across(contacts, other, r, s, friction, i)
-        x = _total(contacts, first, second, p, q, DX, i) + _total(contacts, third, fourth, r, s, DX, i)
-        y = _total(contacts, first, second, p, q, DY, i) + _total(contacts, third, fourth, r, s, DY, i)
-        z = _total(contacts, first, second, p, q, DZ, i) + _total(contacts, third, fourth, r, s, DZ, i)
-        _move_apart(of_a, of_b, root_a, root_b, x, y, z, i)
-        x = _total(contacts, first, second, p, q, TAX, i) + _total(contacts, third, fourth, r, s, TAX, i)
-        y = _total(contacts, first, second, p, q, TAY, i) + _total(contacts, third, fourth, r, s, TAY, i)
-        z = _total(contacts, first, second, p, q, TAZ, i) + _total(contacts, third, fourth, r, s, TAZ, i)
-        of_a[_WX + i] += x
-        of_a[_WY + i] += y
-        of_a[_WZ + i] += z
-        x = _total(contacts, first, second, p, q, TBX, i) + _total(contacts, third, fourth, r, s, TBX, i)
-        y = _total(contacts, first, second, p, q, TBY, i) + _total(contacts, third, fourth, r, s, TBY, i)
-        z = _total(contacts, first, second, p, q, TBZ, i) + _total(contacts, third, fourth, r, s, TBZ, i)
-        of_b[_WX + i] += x
-        of_b[_WY + i] += y
-        of_b[_WZ + i] += z
-        p = _total(contacts, first, second, p, q, ROOT, i)
-        r = _total(contacts, third, fourth, r, s, ROOT, i)
-        of_a[_WORST + i] = max(of_a[_WORST + i], max(p * p, r * r))
+def _rub_bodies_together(lanes: Any, rows: Any, root_a: Any, root_b: Any, friction: Any) -> None:
+    """The rows across the normals of all contacts between the bodies, one after the other; `lanes` [4] for each."""
+    for i in range(lanes[0]):
+        _rub_together(rows, i, FIRST, root_a, root_b, friction)
+    for i in range(lanes[1]):
+        _rub_together(rows, i, SECOND, root_a, root_b, friction)
+    for i in range(lanes[2]):
+        _rub_together(rows, i, THIRD, root_a, root_b, friction)
+    for i in range(lanes[3]):
+        _rub_together(rows, i, FOURTH, root_a, root_b, friction)
+
+
+@inlined
+def _keep(rows: Any, of: Any) -> None:
+    """Remembers what a body's velocities have changed by where this iteration is its last."""
+    now = rows[of + NOW]
+    rows[of + END + VX] += now * rows[of + VX]
+    rows[of + END + VY] += now * rows[of + VY]
+    rows[of + END + VZ] += now * rows[of + VZ]
+    rows[of + END + WX] += now * rows[of + WX]
+    rows[of + END + WY] += now * rows[of + WY]
+    rows[of + END + WZ] += now * rows[of + WZ]
 
 
 @compiled
-def _converge(lanes: Any, of_cart: Any, of_pole: Any, enough: Any) -> Any:
-    """Which lanes of two bodies end with this iteration: where no velocity changed by more than `enough` (squared).
+def _converge(lanes: Any, rows: Any) -> Any:
+    """Ends with this iteration where no velocity of a body changed by more than may be neglected, or none is left.
 
     Where the bodies are near each other, neither has converged before both have.
 
     Returns:
-        In how many lanes a body has ended now, and in how many one is left.
+        In how many lanes a body goes on.
     """
-    newly, left = 0, 0
+    newly, going_on = 0, 0
     for i in range(lanes):
-        mine, other = of_cart[_WORST + i], of_pole[_WORST + i]
-        both, near = max(mine, other), of_cart[_NEAR + i] > ZERO
+        a, b = i + CART, i + POLE
+        left = rows[a + LEFT] - ONE
+        enough = CONVERGED if left > ZERO else ANYTHING
+        mine, other, near = rows[a + WORST], rows[b + WORST], rows[i + NEAR] > ZERO
+        both = max(mine, other)
         mine, other = both if near else mine, both if near else other
-        mine_open, other_open = of_cart[_OPEN + i], of_pole[_OPEN + i]
+        mine_open, other_open = rows[a + OPEN], rows[b + OPEN]
         mine_now, other_now = mine_open if mine <= enough else ZERO, other_open if other <= enough else ZERO
-        of_cart[_NOW + i], of_pole[_NOW + i] = mine_now, other_now
         mine_open, other_open = mine_open - mine_now, other_open - other_now
-        of_cart[_OPEN + i], of_pole[_OPEN + i] = mine_open, other_open
-        of_cart[_WORST + i] = of_pole[_WORST + i] = ZERO
+        rows[a + OPEN], rows[b + OPEN], rows[a + LEFT] = mine_open, other_open, left
+        rows[a + NOW], rows[b + NOW] = mine_now, other_now
+        rows[a + WORST] = rows[b + WORST] = ZERO
         newly += 1 if mine_now + other_now > ZERO else 0
-        left += 1 if mine_open + other_open > ZERO else 0
-    return newly, left
+        going_on += 1 if mine_open + other_open > ZERO else 0
+    if newly > 0:
+        for i in range(lanes):
+            _keep(rows, i + CART)
+            _keep(rows, i + POLE)
+    return going_on
 
 
 @compiled
-def _keep(lanes: Any, change: Any) -> None:
-    """Remembers what a body's velocities have changed by in the lanes that end with this iteration."""
-    for i in range(lanes):
-        now = change[_NOW + i]
-        change[_END + _VX + i] += now * change[_VX + i]
-        change[_END + _VY + i] += now * change[_VY + i]
-        change[_END + _VZ + i] += now * change[_VZ + i]
-        change[_END + _WX + i] += now * change[_WX + i]
-        change[_END + _WY + i] += now * change[_WY + i]
-        change[_END + _WZ + i] += now * change[_WZ + i]
+def _iterate(lanes: Any, touching: Any, roots: Any, frictions: Any, rows: Any, enough: Any) -> None:
+    """Gives every row its impulse in turn, again and again, until no more than `enough` lanes go on.
+
+    Args:
+        touching: how many lanes are to be looked at for contacts of the cart with the floor, of the pole with it, and a
+            first, second, third and fourth one between them.
+        rows: see `envs.lanes_rows`.
+    """
+    carts, poles, between = touching[0], touching[1], touching[2:]
+    cart_root, pole_root = roots[0][0], roots[1][0]
+    floor_friction, cart_friction = frictions[0], frictions[1]
+    cart, pole = rows[CART:], rows[POLE:]
+    going_on = enough + 1
+    while going_on > enough:
+        _push_off_floor(carts, cart)
+        _push_off_floor(poles, pole)
+        _push_bodies_apart(between, rows, cart_root, pole_root)
+        _rub_on_floor(carts, cart, floor_friction)
+        _rub_on_floor(poles, pole, floor_friction)
+        _rub_bodies_together(between, rows, cart_root, pole_root, cart_friction)
+        going_on = _converge(lanes, rows)
 
 
 @compiled
 def _take(lanes: Any, change: Any, body: Any, roots: Any) -> None:
-    """Gives a body its new velocities."""
+    """Gives a body its new velocities; `change` are those of its group."""
     for i in range(lanes):
-        body[row.VX + i] += roots[0] * change[_END + _VX + i]
-        body[row.VY + i] += roots[0] * change[_END + _VY + i]
-        body[row.VZ + i] += roots[0] * change[_END + _VZ + i]
-        x, y, z = change[_END + _WX + i], change[_END + _WY + i], change[_END + _WZ + i]
+        body[row.VX + i] += roots[0] * change[i]
+        body[row.VY + i] += roots[0] * change[LANES + i]
+        body[row.VZ + i] += roots[0] * change[np.uintp(2) * LANES + i]
+        x, y, z = change[np.uintp(3) * LANES + i], change[np.uintp(4) * LANES + i], change[np.uintp(5) * LANES + i]
         x, y, z = roots[1] * x, roots[2] * y, roots[3] * z
         body[row.WX + i] += body[row.R00 + i] * x + body[row.R01 + i] * y + body[row.R02 + i] * z
         body[row.WY + i] += body[row.R10 + i] * x + body[row.R11 + i] * y + body[row.R12 + i] * z
@@ -313,131 +353,34 @@ def _take(lanes: Any, change: Any, body: Any, roots: Any) -> None:
 
 
 @compiled
-def _iterate(lanes: Any, counts: Any, roots: Any, frictions: Any, rows: Any, done: Any, enough: Any) -> Any:
-    """Gives every row its impulse in turn, again and again, until no more than `enough` lanes are left.
+def solve(lanes: Any, bodies: Any, manifolds: Any, near: Any, roots: Any, frictions: Any, scratch: Any) -> None:
+    """Gives the velocities of carts and poles what their contacts do to them in one step.
 
     Args:
-        counts: contacts of the cart and of the pole with the floor, and pairs of those between them.
-        rows: see `solve`.
-        done: iterations so far.
-
-    Returns:
-        Iterations so far, and how many lanes are left.
-    """
-    carts, poles, pairs = counts
-    cart_root, pole_root = roots[0][0], roots[1][0]
-    floor_friction, cart_friction = frictions[0], frictions[1]
-    cart_floor, pole_floor, between, of_cart, of_pole = rows
-    left = WIDTH
-    while done < ITERATIONS and left > enough:
-        if carts > 0:
-            _push_off_floor(lanes, cart_floor, of_cart)
-        if poles > 0:
-            _push_off_floor(lanes, pole_floor, of_pole)
-        for pair in range(pairs):
-            _push_apart(lanes, between, pair * PAIR, of_cart, of_pole, cart_root, pole_root)
-        if carts > 0:
-            _rub_on_floor(lanes, cart_floor, of_cart, floor_friction)
-        if poles > 0:
-            _rub_on_floor(lanes, pole_floor, of_pole, floor_friction)
-        for pair in range(pairs):
-            _rub_together(lanes, between, pair * PAIR, of_cart, of_pole, cart_root, pole_root, cart_friction)
-        done += 1
-        newly, left = _converge(lanes, of_cart, of_pole, CONVERGED if done < ITERATIONS else ANYTHING)
-        if newly > 0:
-            _keep(lanes, of_cart)
-            _keep(lanes, of_pole)
-    return done, left
-
-
-@compiled
-def _gather(numbers: Any, where: Any, few: Any) -> None:
-    """Puts the lanes `where` side by side, [FEW], of as many rows as there are."""
-    for line in range(np.uintp(len(numbers)) // STRIDE):
-        for j in range(np.uintp(FEW)):
-            few[line * STRIDE + j] = numbers[line * STRIDE + where[j]]
-
-
-@compiled
-def _iterate_few(
-    lanes: Any, counts: Any, roots: Any, frictions: Any, rows: Any, few_rows: Any, done: Any, left: Any
-) -> None:
-    """As `_iterate` to the end, for the lanes that are left of many: alone, as many as a vector has."""
-    cart_floor, pole_floor, between, of_cart, of_pole = rows
-    few_cart_floor, few_pole_floor, few_between, of_few_carts, of_few_poles = few_rows
-    where, found = np.zeros(FEW, np.uintp), 0  # lane 0 again where there are fewer
-    for i in range(lanes):
-        if of_cart[_OPEN + i] + of_pole[_OPEN + i] > ZERO:
-            where[found] = i
-            found += 1
-    carts, poles, pairs = counts
-    if carts > 0:
-        _gather(cart_floor, where, few_cart_floor)
-    if poles > 0:
-        _gather(pole_floor, where, few_pole_floor)
-    _gather(between[: pairs * PAIR], where, few_between)
-    _gather(of_cart, where, of_few_carts)
-    _gather(of_pole, where, of_few_poles)
-    for j in range(np.uintp(left), np.uintp(FEW)):
-        of_few_carts[_OPEN + j] = of_few_poles[_OPEN + j] = ZERO
-    _iterate(np.uintp(FEW), counts, roots, frictions, few_rows, done, 0)
-    for line in range(_END // STRIDE, _END // STRIDE + CHANGE_ROWS):
-        for j in range(np.uintp(left)):
-            of_cart[line * STRIDE + where[j]] = of_few_carts[line * STRIDE + j]
-            of_pole[line * STRIDE + where[j]] = of_few_poles[line * STRIDE + j]
-
-
-@compiled
-def _most(lanes: Any, manifold: Any) -> Any:
-    """How many slots any lane uses."""
-    count = ZERO
-    for i in range(lanes):
-        count = max(count, manifold[row.COUNT + i])
-    return np.uintp(count)
-
-
-@compiled
-def solve(
-    lanes: Any,
-    manifolds: Any,
-    bodies: Any,
-    near: Any,
-    roots: Any,
-    frictions: Any,
-    rows: Any,
-    few_rows: Any,
-) -> None:
-    """Gives the velocities of cart and pole what their contacts do to them in one step.
-
-    Args:
-        lanes: how many are in use.
-        manifolds: of the cart on the floor, between cart and pole, and of the pole on the floor.
-        bodies: cart and pole; their velocities are those after all forces but these.
+        lanes: how many are in use, a multiple of VECTOR, of BATCH groups.
+        bodies: carts and poles of these groups; their velocities are those after all forces but these.
+        manifolds: of carts on the floor, between carts and poles, and of poles on the floor.
         near: 1 in lanes where the bodies are solved for together, [lanes].
         roots: of cart and pole, one by the roots of the mass (kg) and of the three moments of inertia (kg m2).
         frictions: coefficients of cart and pole on the floor, and of pole on cart.
-        rows: scratch for the rows of contacts of the cart with the floor, of the pole with it, and between them, and
-            for the changes of velocity of cart and pole.
-        few_rows: the same once more.
+        scratch: [`lanes_rows.SIZE`] twice, and changes of velocity, [2 * CHANGES * LANES].
     """
-    cart_on_floor, pole_on_cart, pole_on_floor = manifolds
-    cart, pole = bodies
-    cart_floor, pole_floor, between, of_cart, of_pole = rows
-    carts, poles = _most(lanes, cart_on_floor), _most(lanes, pole_on_floor)
-    pairs = (_most(lanes, pole_on_cart) + np.uintp(1)) // TWO_CONTACTS
-    counts = carts, poles, pairs
-    if carts > 0:
-        prepare_floor(lanes, cart_on_floor, cart, roots[0], cart_floor)
-    if poles > 0:
-        prepare_floor(lanes, pole_on_floor, pole, roots[1], pole_floor)
-    if pairs > 0:
-        prepare_contacts(lanes, pole_on_cart, pairs, cart, pole, roots[0], roots[1], between)
-    of_cart[:], of_pole[:] = ZERO, ZERO
-    for i in range(lanes):
-        of_cart[_OPEN + i] = of_pole[_OPEN + i] = ONE
-        of_cart[_NEAR + i] = near[i]
-    done, left = _iterate(lanes, counts, roots, frictions, rows, 0, FEW if lanes > FEW else 0)
-    if left > 0:
-        _iterate_few(lanes, counts, roots, frictions, rows, few_rows, done, left)
-    _take(lanes, of_cart, cart, roots[0])
-    _take(lanes, of_pole, pole, roots[1])
+    rows, late_rows, change = scratch
+    order, late = np.empty(lanes, np.uintp), np.empty(WIDTH, np.uintp)
+    touching, late_touching, waiting = np.zeros(6, np.uintp), np.zeros(6, np.uintp), NONE
+    order_by_contacts(lanes, manifolds, order)
+    for first in range(NONE, lanes, STRIDE):
+        these = order[first : min(first + STRIDE, lanes)]
+        prepare(these, bodies, manifolds, near, roots, ITERATIONS, touching, rows)
+        some = np.uintp(len(these))
+        _iterate(some, touching, roots, frictions, rows, len(these) // BATCH if lanes > VECTOR else 0)
+        release(these, rows, change)
+        waiting = set_aside(these, touching, rows, late, late_touching, late_rows, waiting)
+    if waiting > NONE:
+        some = close(waiting, late_rows)
+        _iterate(some, late_touching, roots, frictions, late_rows, 0)
+        release(late[:waiting], late_rows, change)
+    for first in range(NONE, lanes, STRIDE):
+        some, group = min(STRIDE, lanes - first), first // STRIDE * GROUP_BODIES
+        _take(some, change[first:], bodies[group:], roots[0])
+        _take(some, change[first + CHANGES * LANES :], bodies[group + POLES :], roots[1])

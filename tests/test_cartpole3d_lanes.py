@@ -19,7 +19,7 @@ from envs import bullet as reference
 from envs import cartpole3d_lanes as lanes
 from envs.bullet import BulletCartPole
 from envs.cartpole3d_vector import BatchedCartPole3D
-from envs.lanes import BODY_ROWS, FEW, MANIFOLD_ROWS, WIDTH
+from envs.lanes import BATCH, BODY_ROWS, MANIFOLD_ROWS, VECTOR, WIDTH
 
 DISCRETE, CONTINUOUS = "CartPole3D-v0", "CartPole3DContinuous-v0"
 Pose = list[float]  # x y z, quaternion x y z w
@@ -145,11 +145,11 @@ def test_it_follows_bullet_where_the_pole_has_slid_or_fallen(bullets: list[Bulle
 
 def test_poles_lifted_from_the_ground_forget_where_they_lay():
     # All lanes that are reckoned: one pole near the ground would have all of them looked at.
-    ours = Lanes(np.array([SCENES["lying on the ground"]] * FEW))
-    ours.push(np.zeros((FEW, 2)), 5)
+    ours = Lanes(np.array([SCENES["lying on the ground"]] * VECTOR))
+    ours.push(np.zeros((VECTOR, 2)), 5)
     assert ours.touching(0)[2] > 0
-    ours.bodies[0, 1, 2, :FEW] = 5.0
-    ours.push(np.zeros((FEW, 2)), 1)
+    ours.bodies[0, 1, 2, :VECTOR] = 5.0
+    ours.push(np.zeros((VECTOR, 2)), 1)
     assert ours.touching(0)[2] == 0
 
 
@@ -208,6 +208,29 @@ def test_a_column_does_the_same_alone_and_among_others_on_any_number_of_threads(
             np.testing.assert_array_equal(found, expected[chosen])
         few.close()
     many.close()
+
+
+def test_lanes_are_worked_on_alike_whatever_is_beside_them():
+    columns = (BATCH + 1) * WIDTH + 6
+    forces = np.random.default_rng(0).uniform(-40, 40, (20, columns, 2))
+
+    def pushed(chosen: np.ndarray) -> tuple[lanes.LanesCartPole, np.ndarray]:
+        world, seen = lanes.LanesCartPole(len(chosen)), np.zeros((20, len(chosen), 2, 7), np.float32)
+        for force, poses in zip(forces, seen, strict=True):
+            world.push(force[chosen], 15)
+            world.write_poses(poses)
+        return world, seen
+
+    world, seen = pushed(np.arange(columns))
+    on_cart, on_ground = world.manifolds.reshape(-1, 3, MANIFOLD_ROWS, WIDTH)[:BATCH, 1:, 0].transpose(1, 0, 2)
+    # All kinds in one batch: poles that stand, lean, lie on the ground and on the cart, and touch nothing.
+    assert len({*zip(on_cart.ravel().tolist(), on_ground.ravel().tolist(), strict=True)}) > 8
+    for chosen in (
+        np.arange(columns)[::-1],
+        np.random.default_rng(1).permutation(columns)[: WIDTH + 3],
+        np.array([70]),
+    ):
+        np.testing.assert_array_equal(pushed(chosen)[1], seen[:, chosen])
 
 
 @pytest.mark.parametrize(
