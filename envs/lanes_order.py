@@ -43,7 +43,7 @@ from envs.lanes_rows import (
 
 LANES = np.uintp(BATCH * WIDTH)
 """Of a batch."""
-NONE, LAST = np.uintp(0), np.uintp(1)
+NONE, SINGLE = np.uintp(0), np.uintp(1)
 # From a group to the next, to its poles, and to what these have with the carts and with the ground.
 GROUP_BODIES, POLES = np.uintp(2 * row.BODY_ROWS * WIDTH), np.uintp(row.BODY_ROWS * WIDTH)
 GROUP_MANIFOLDS = np.uintp(3 * row.MANIFOLD_ROWS * WIDTH)
@@ -65,12 +65,12 @@ def order_by_contacts(lanes: Any, manifolds: Any, order: Any) -> None:
         key = np.uintp(_MOST) - np.uintp(manifolds[at + ON_CART])
         key += NONE if manifolds[at + ON_GROUND] > ZERO else np.uintp(_MOST + 1)
         keys[lane] = key
-        before[key + LAST] += LAST
+        before[key + SINGLE] += SINGLE
     for key in range(_KEYS):
         before[key + 1] += before[key]
     for lane in range(lanes):
         order[before[keys[lane]]] = lane
-        before[keys[lane]] += LAST
+        before[keys[lane]] += SINGLE
 
 
 @compiled
@@ -165,7 +165,7 @@ def set_aside(order: Any, touching: Any, rows: Any, late: Any, late_touching: An
             late[waiting] = order[i]
             _copy(rows, i, CART, CHANGE_ROWS, late_rows, waiting)
             _copy(rows, i, POLE, CHANGE_ROWS, late_rows, waiting)
-            _copy(rows, i, NEAR, LAST, late_rows, waiting)
+            _copy(rows, i, NEAR, SINGLE, late_rows, waiting)
             if i < touching[0]:
                 _look_at(late_touching, 0, late_rows, waiting, CART + FIRST_FLOOR, _ALL_ON_FLOOR)
                 _copy(rows, i, CART + FIRST_FLOOR, _ALL_ON_FLOOR, late_rows, waiting)
@@ -175,7 +175,7 @@ def set_aside(order: Any, touching: Any, rows: Any, late: Any, late_touching: An
             for k in range(int(rows[TOUCHING + i])):
                 _look_at(late_touching, 2 + k, late_rows, waiting, CONTACTS[k], _CONTACT)
                 _copy(rows, i, CONTACTS[k], _CONTACT, late_rows, waiting)
-            waiting += LAST
+            waiting += SINGLE
     return waiting
 
 
@@ -200,7 +200,7 @@ def _copy(rows: Any, lane: Any, at: Any, count: Any, others: Any, to: Any) -> No
 @compiled
 def close(waiting: Any, rows: Any) -> Any:
     """Rounds up to whole vectors, of lanes in which nothing goes on; returns how many lanes these have."""
-    lanes = (waiting + VECTOR - LAST) // VECTOR * VECTOR
+    lanes = (waiting + VECTOR - SINGLE) // VECTOR * VECTOR
     for i in range(waiting, lanes):
         rows[CART + OPEN + i] = rows[POLE + OPEN + i] = ZERO
     return lanes
