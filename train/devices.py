@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import cycle, islice
 
 import numpy as np
 
@@ -11,9 +13,11 @@ from agents.base import Agent, Step, Task
 from agents.lazy import torch
 
 ROUNDS = 40
-"""Steps of all columns, with the learning that is due after them, that are timed."""
+"""Steps of all columns, with the learning that is due after them, that are timed at least."""
 PATIENCE = 3_000
 """Rounds after which an agent that has not begun to learn is timed as it is."""
+EPISODE = 100
+"""Steps of made-up episodes."""
 
 
 def choose_device(asked: str, build: Callable[[torch.device], Agent], task: Task, seeds: int) -> tuple[str, str]:
@@ -49,25 +53,37 @@ def choose_device(asked: str, build: Callable[[torch.device], Agent], task: Task
 
 
 def time_agent(agent: Agent, task: Task, seeds: int) -> float:
-    """Seconds that an agent takes for one step of all columns and the learning that is due after it."""
-    step = _made_up_step(task, seeds)
-    for _ in range(PATIENCE):
-        agent.observe(step)
-        agent.update()
-        if agent.metrics():
-            break
+    """Seconds that an agent takes for one step of all columns and its share of the learning.
+
+    Agents that learn from whole batches do so now and then: they are timed from one time to the next.
+    """
+    steps = _made_up_steps(task, seeds)
+    _learn_once(agent, steps)
+    turn = _learn_once(agent, steps)
+    rounds = -(-ROUNDS // turn) * turn
     _finish_device_work()
     began = time.perf_counter()
-    for _ in range(ROUNDS):
+    for step in islice(steps, rounds):
         agent.act(step.obs, step.first, explore=True)
         agent.observe(step)
         agent.update()
     agent.metrics()
     _finish_device_work()
-    return (time.perf_counter() - began) / ROUNDS
+    return (time.perf_counter() - began) / rounds
 
 
-def _made_up_step(task: Task, seeds: int) -> Step:
+def _learn_once(agent: Agent, steps: Iterator[Step]) -> int:
+    """Has an agent observe until it has learnt; returns how many steps that took, or 1 if it took too many."""
+    for number, step in enumerate(islice(steps, PATIENCE), 1):
+        agent.observe(step)
+        agent.update()
+        if agent.metrics():
+            return number
+    return 1
+
+
+def _made_up_steps(task: Task, seeds: int) -> Iterator[Step]:
+    """Steps without end, all alike, of episodes that are cut off together."""
     shape = (seeds, task.envs)
 
     def drawn(space_sample: Callable[[], object]) -> np.ndarray:
@@ -76,7 +92,7 @@ def _made_up_step(task: Task, seeds: int) -> Step:
 
     obs = drawn(task.observation_space.sample)
     no = np.zeros(shape, bool)
-    return Step(
+    step = Step(
         obs=obs,
         action=drawn(task.action_space.sample),
         reward=np.zeros(shape),
@@ -88,6 +104,8 @@ def _made_up_step(task: Task, seeds: int) -> Step:
         info={},
         reset_info={},
     )
+    first, last = dataclasses.replace(step, first=~no), dataclasses.replace(step, truncated=~no)
+    yield from cycle([first, *[step] * (EPISODE - 2), last])
 
 
 def _finish_device_work() -> None:
