@@ -27,7 +27,7 @@ from envs.lanes_contacts import (
     find_on_top,
     separating_axis,
 )
-from envs.lanes_manifolds import PLACE_ROWS, refresh, remember
+from envs.lanes_manifolds import PLACE_ROWS, is_any, refresh, remember
 from envs.lanes_rows import CHANGES, SIZE
 from envs.lanes_solver import solve
 
@@ -134,14 +134,6 @@ def _near_floor(lanes: Any, body: Any, radius: Any) -> Any:
     return near > 0
 
 
-@compiled
-def _any_contacts(lanes: Any, manifold: Any) -> Any:
-    some = 0
-    for i in range(lanes):
-        some += 1 if manifold[row.COUNT + i] > ZERO else 0
-    return some > 0
-
-
 def _floats(*numbers: float) -> tuple[np.float32, ...]:
     return tuple(np.float32(number) for number in numbers)
 
@@ -167,7 +159,10 @@ def _zeros(count: Any, kind: Any) -> Any:
 
 @compiled
 def _touch(lanes: Any, cart: Any, pole: Any, manifolds: Any, ground: Any, scratch: Any) -> None:
-    """Finds the contacts of a group, and has them remembered."""
+    """Finds the contacts of a group, and has them remembered.
+
+    `scratch` is an incident face, a separating axis, where a point is, what was found, and which lanes are apart.
+    """
     face, axis, place, found, aside = scratch
     on_floor, on_cart, on_ground = manifolds[0], manifolds[1], manifolds[2]
     find_on_floor(lanes, cart, _HALF_CART, FLOOR, face, found)
@@ -180,7 +175,7 @@ def _touch(lanes: Any, cart: Any, pole: Any, manifolds: Any, ground: Any, scratc
                 find_between(cart, _HALF_CART, pole, _HALF_POLE, axis, found, i)
     remember(lanes, on_cart, cart, pole, found, CART_REACH, place)
     refresh(lanes, on_cart, cart, pole, CART_REACH)
-    if _near_floor(lanes, pole, _POLE_RADIUS) or _any_contacts(lanes, on_ground):
+    if _near_floor(lanes, pole, _POLE_RADIUS) or is_any(lanes, on_ground, row.COUNT):
         find_on_floor(lanes, pole, _HALF_POLE, FLOOR, face, found)
         remember(lanes, on_ground, ground, pole, found, POLE_REACH, place)
         refresh(lanes, on_ground, ground, pole, POLE_REACH)

@@ -4,7 +4,8 @@ WIDTH environments make a group. A number of each of them stands side by side in
 rows one after the other: the heights of a body are `body[row.Z + lane]`. Every kernel is a straight-line loop over the
 lanes that are in use, so that one instruction works on many environments, and none ever sees another's numbers.
 
-All indices are unsigned: a signed one might count from the end, which the compiler would have to look out for.
+All indices are unsigned: a signed one might count from the end, which the compiler would have to look out for. And what
+is added to them must be, too, as Numba makes a real number of the sum of a signed and an unsigned one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ STRIDE = np.uintp(WIDTH)
 BATCH = 4
 """Groups whose lanes the solver puts in an order of its own."""
 VECTOR = np.uintp(16)
-"""Lanes that the widest vector instructions work on at once: those in use are rounded up to as many."""
+"""Lanes that the widest vector instructions work on at once. Those in use are rounded up to as many: the rest would be
+reckoned one by one, where roots that are only nearly right may differ in the last bit."""
 
 
 def _rows(first: int, count: int) -> list[np.uintp]:

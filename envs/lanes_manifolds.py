@@ -28,7 +28,7 @@ def remember(lanes: Any, manifold: Any, a: Any, b: Any, found: Any, reach: Any, 
     """Takes the points that were found into a manifold; `reach` (m) is how far apart two points are the same."""
     for j in range(SLOTS):
         point = j * row.POINT
-        if not _is_any(lanes, found, point + row.FOUND):
+        if not is_any(lanes, found, point + row.FOUND):
             continue
         _locate(lanes, found, point, a, b, reach, place)
         for k in range(SLOTS):
@@ -42,7 +42,7 @@ def remember(lanes: Any, manifold: Any, a: Any, b: Any, found: Any, reach: Any, 
 
 
 @compiled
-def _is_any(lanes: Any, numbers: Any, at: Any) -> Any:
+def is_any(lanes: Any, numbers: Any, at: Any) -> Any:
     """Whether a row has a number above 0."""
     count = 0
     for i in range(lanes):

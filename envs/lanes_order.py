@@ -1,8 +1,9 @@
 """The order in which the solver works on lanes, and their way into it and out again.
 
-Lanes with more contacts come first, of all groups of a batch: then few are looked at for a third or fourth contact. The
-solver takes as many at a time as a group has. Those that have not converged when most others have are set aside, and
-go on together at the end. No lane is worked on in another way for that, whatever is beside it.
+Lanes with more contacts come first, of all groups of a batch: then few are looked at for a third or fourth contact, or
+for contacts of the pole with the ground. The solver takes as many at a time as a group has. Those that have not
+converged when most others have are set aside, and go on together at the end. No lane is worked on in another way for
+that, whatever is beside it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ import numpy as np
 
 from envs import lanes as row
 from envs.compiled import compiled
-from envs.lanes import BATCH, ONE, STRIDE, VECTOR, WIDTH, ZERO
+from envs.lanes import BATCH, ONE, SLOTS, STRIDE, VECTOR, WIDTH, ZERO
 from envs.lanes_rows import (
     CART,
-    CHANGE_ROWS,
     CHANGES,
     CONTACT_ROWS,
     CONTACTS,
@@ -27,11 +27,14 @@ from envs.lanes_rows import (
     FLOOR_GAP,
     FLOOR_ROWS,
     FLOOR_X,
+    GIVEN,
     LEFT,
     NEAR,
+    OF_BOTH,
     OPEN,
     PITCH,
     POLE,
+    PROGRESS,
     PX,
     R00,
     TOUCHING,
@@ -41,6 +44,7 @@ from envs.lanes_rows import (
     prepare_floor,
 )
 
+# `row.X` is where something begins in a group's array, `X` where it does in the solver's.
 LANES = np.uintp(BATCH * WIDTH)
 """Of a batch."""
 NONE, SINGLE = np.uintp(0), np.uintp(1)
@@ -49,8 +53,7 @@ GROUP_BODIES, POLES = np.uintp(2 * row.BODY_ROWS * WIDTH), np.uintp(row.BODY_ROW
 GROUP_MANIFOLDS = np.uintp(3 * row.MANIFOLD_ROWS * WIDTH)
 ON_CART, ON_GROUND = np.uintp(row.MANIFOLD_ROWS * WIDTH), np.uintp(2 * row.MANIFOLD_ROWS * WIDTH)
 
-_MOST = 4
-"""Contacts of two bodies."""
+_MOST = int(SLOTS)
 _KEYS = 2 * (_MOST + 1)
 _ALL_ON_FLOOR = np.uintp(_MOST * FLOOR_ROWS)
 _CONTACT = np.uintp(CONTACT_ROWS)
@@ -58,7 +61,10 @@ _CONTACT = np.uintp(CONTACT_ROWS)
 
 @compiled
 def order_by_contacts(lanes: Any, manifolds: Any, order: Any) -> None:
-    """Lists the lanes: those whose pole touches the ground, then the others, and each by contacts of pole and cart."""
+    """Lists the lanes, [lanes]: poles on the ground first, then the others, and each by contacts with the cart.
+
+    By counting how many there are of each kind.
+    """
     keys, before = np.empty(lanes, np.uintp), np.zeros(_KEYS + 1, np.uintp)
     for lane in range(lanes):
         at = lane // STRIDE * GROUP_MANIFOLDS + lane % STRIDE + row.COUNT
@@ -134,21 +140,21 @@ def prepare(
     for k in range(_MOST):
         touching[2 + k] = _up_to_last(lanes, rows, TOUCHING, np.float32(k))
         slot = np.uintp(k) * row.SLOT
-        _gather(touching[2 + k], in_manifolds, manifolds[ON_CART:], slot + row.PX, 10, rows, CONTACTS[k] + PX)
+        _gather(touching[2 + k], in_manifolds, manifolds[ON_CART:], slot + row.PX, GIVEN, rows, CONTACTS[k] + PX)
     prepare_floor(touching[0], cart, roots[0])
     prepare_floor(touching[1], pole, roots[1])
     prepare_contacts(touching[2:], rows, roots)
-    for line in range(CHANGE_ROWS):
+    for line in range(PROGRESS):
         for i in range(lanes):
             cart[line * PITCH + i] = pole[line * PITCH + i] = ZERO
     for i in range(lanes):
         cart[OPEN + i] = pole[OPEN + i] = ONE
-        cart[LEFT + i] = iterations
+        rows[LEFT + i] = iterations
 
 
 @compiled
-def release(order: Any, rows: Any, change: Any) -> None:
-    """Writes what the velocities of lanes `order` have changed by, so far as they have converged."""
+def write_changes(order: Any, rows: Any, change: Any) -> None:
+    """Writes what the velocities of lanes `order` have changed by; those set aside are written again at their end."""
     lanes = np.uintp(len(order))
     for line in range(CHANGES):
         at = END + line * PITCH
@@ -159,13 +165,18 @@ def release(order: Any, rows: Any, change: Any) -> None:
 
 @compiled
 def set_aside(order: Any, touching: Any, rows: Any, late: Any, late_touching: Any, late_rows: Any, waiting: Any) -> Any:
-    """Has those of lanes `order` that have not converged wait behind the `waiting`; returns how many these are then."""
+    """Has those of lanes `order` that have not converged wait behind the `waiting`; returns how many these are then.
+
+    Args:
+        late: which lanes wait, [WIDTH].
+        late_touching, late_rows: as `touching` [6] and `rows`, of these.
+    """
     for i in range(np.uintp(len(order))):
         if rows[CART + OPEN + i] + rows[POLE + OPEN + i] > ZERO:
             late[waiting] = order[i]
-            _copy(rows, i, CART, CHANGE_ROWS, late_rows, waiting)
-            _copy(rows, i, POLE, CHANGE_ROWS, late_rows, waiting)
-            _copy(rows, i, NEAR, SINGLE, late_rows, waiting)
+            _copy(rows, i, CART, PROGRESS, late_rows, waiting)
+            _copy(rows, i, POLE, PROGRESS, late_rows, waiting)
+            _copy(rows, i, NEAR, OF_BOTH, late_rows, waiting)
             if i < touching[0]:
                 _look_at(late_touching, 0, late_rows, waiting, CART + FIRST_FLOOR, _ALL_ON_FLOOR)
                 _copy(rows, i, CART + FIRST_FLOOR, _ALL_ON_FLOOR, late_rows, waiting)
@@ -198,8 +209,8 @@ def _copy(rows: Any, lane: Any, at: Any, count: Any, others: Any, to: Any) -> No
 
 
 @compiled
-def close(waiting: Any, rows: Any) -> Any:
-    """Rounds up to whole vectors, of lanes in which nothing goes on; returns how many lanes these have."""
+def fill_up(waiting: Any, rows: Any) -> Any:
+    """Marks lanes after the `waiting` as done, up to a whole vector; returns how many lanes that makes."""
     lanes = (waiting + VECTOR - SINGLE) // VECTOR * VECTOR
     for i in range(waiting, lanes):
         rows[CART + OPEN + i] = rows[POLE + OPEN + i] = ZERO

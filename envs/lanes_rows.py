@@ -4,8 +4,9 @@ In mass-weighted coordinates: changes of velocity are multiplied by the roots of
 inertia, the angular ones in the body's own frame, and a row is scaled to length one. A unit of impulse then changes
 velocities by the row itself, which is also what velocities are weighed with to find the impulse.
 
-All that the solver needs of as many lanes as a group has lies in one array, at places that are known beforehand: so the
-compiler sees that no row is another, and vector instructions need no questions before them.
+A contact's row is an equation here, and takes several rows of memory, which hold a number of every lane. All that the
+solver needs of as many lanes as a group has lies in one array, at places that are known beforehand: so the compiler
+sees that no row is another, and vector instructions need no questions before them.
 """
 
 from __future__ import annotations
@@ -37,19 +38,22 @@ def _rows(first: int, count: int) -> list[np.uintp]:
 
 
 # Of either body: changes of its velocity, linear and angular, mass-weighted; the square of the largest change in this
-# iteration; 1 where the body has not converged yet, and where it does so now; the iterations left; and its changes of
-# velocity when it has converged.
-VX, VY, VZ, WX, WY, WZ, WORST, OPEN, NOW, LEFT, END = _rows(0, 11)
+# iteration, at contacts with the other the cart's alone; 1 where the body has not converged yet, and where it does so
+# now; and its changes of velocity when it has converged.
+VX, VY, VZ, WX, WY, WZ, WORST, OPEN, NOW, END = _rows(0, 10)
 CHANGES = np.uintp(6)
-CHANGE_ROWS = np.uintp(16)
+"""Components of a velocity."""
+PROGRESS = np.uintp(15)
+"""All these rows, which go on from iteration to iteration."""
 # Its place, velocities and rotation matrix as they were, and how many contacts it has with the floor.
-X, Y, Z, VX_BEFORE, VY_BEFORE, VZ_BEFORE, WX_BEFORE, WY_BEFORE, WZ_BEFORE = _rows(16, 9)
-R00, R01, R02, R10, R11, R12, R20, R21, R22, COUNT = _rows(25, 10)
-_BEFORE_FLOOR = 35
+X, Y, Z, VX_BEFORE, VY_BEFORE, VZ_BEFORE, WX_BEFORE, WY_BEFORE, WZ_BEFORE = _rows(15, 9)
+R00, R01, R02, R10, R11, R12, R20, R21, R22, COUNT = _rows(24, 10)
+_BEFORE_FLOOR = 34
 # A contact with the floor has three rows: up, along -y, along -x. One is made of the impulse wanted at first, and so
 # far; its length before it was scaled; and what a unit of its impulse moves the body by, and turns it by.
 WANT, IMPULSE, ROOT, SCALE, TX, TY, TZ = _rows(0, 7)
 LINE = np.uintp(7) * PITCH
+"""From one of them to the next."""
 FLOOR_ROWS = 3 * 7
 FLOOR = tuple(_rows(_BEFORE_FLOOR, 4 * FLOOR_ROWS)[::FLOOR_ROWS])
 FIRST_FLOOR, SECOND_FLOOR, THIRD_FLOOR, FOURTH_FLOOR = FLOOR
@@ -58,17 +62,22 @@ FLOOR_X, FLOOR_Y, FLOOR_Z, FLOOR_GAP = _rows(0, 4)
 _BODY_ROWS = _BEFORE_FLOOR + 4 * FLOOR_ROWS
 CART, POLE = _rows(0, 2 * _BODY_ROWS)[::_BODY_ROWS]
 
-# Of both: how many contacts they have with each other, and 1 where they converge only together.
-TOUCHING, NEAR = _rows(2 * _BODY_ROWS, 2)
-_BEFORE_CONTACTS = 2 * _BODY_ROWS + 2
+# Of both: 1 where they converge only together, the iterations left, and how many contacts they have with each other.
+NEAR, LEFT, TOUCHING = _rows(2 * _BODY_ROWS, 3)
+OF_BOTH = np.uintp(2)
+"""Of these, what goes on."""
+_BEFORE_CONTACTS = 2 * _BODY_ROWS + 3
 # Such a contact has three rows, too: each with its direction, and how it turns both.
 DX, DY, DZ, TAX, TAY, TAZ, TBX, TBY, TBZ = _rows(4, 9)
 ROW = np.uintp(13) * PITCH
+"""From one of them to the next."""
 CONTACT_ROWS = 3 * 13
 CONTACTS = tuple(_rows(_BEFORE_CONTACTS, 4 * CONTACT_ROWS)[::CONTACT_ROWS])
 FIRST, SECOND, THIRD, FOURTH = CONTACTS
 # Before it is prepared, its place on A and on B, the normal, and the gap there.
 PX, PY, PZ, SX, SY, SZ, NX, NY, NZ, GAP = _rows(0, 10)
+GIVEN = 10
+"""These rows."""
 SIZE = (_BEFORE_CONTACTS + 4 * CONTACT_ROWS) * int(PITCH)
 """Numbers in all."""
 

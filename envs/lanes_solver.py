@@ -7,7 +7,7 @@ lane has its velocities from the iteration in which it converged, however long o
 
 Most poles touch their cart with one corner and some with four: lanes with more contacts come first
 (`envs.lanes_order`), so that a second, third or fourth one is looked at in few lanes. Most converge within thirty
-iterations and some take fifty: the last quarter of a group waits until those of others have joined it.
+iterations and some take fifty: the last quarter of each sixty-four waits until those of others have joined it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from envs.lanes_order import (
     LANES,
     NONE,
     POLES,
-    close,
+    fill_up,
     order_by_contacts,
     prepare,
-    release,
     set_aside,
+    write_changes,
 )
 from envs.lanes_rows import (
     CART,
@@ -284,7 +284,7 @@ def _keep(rows: Any, of: Any) -> None:
 
 @compiled
 def _converge(lanes: Any, rows: Any) -> Any:
-    """Ends with this iteration where no velocity of a body changed by more than may be neglected, or none is left.
+    """Ends where no velocity of a body changed by more than may be neglected, or no iteration is left.
 
     Where the bodies are near each other, neither has converged before both have.
 
@@ -294,19 +294,20 @@ def _converge(lanes: Any, rows: Any) -> Any:
     newly, going_on = 0, 0
     for i in range(lanes):
         a, b = i + CART, i + POLE
-        left = rows[a + LEFT] - ONE
+        left = rows[i + LEFT] - ONE
         enough = CONVERGED if left > ZERO else ANYTHING
-        mine, other, near = rows[a + WORST], rows[b + WORST], rows[i + NEAR] > ZERO
-        both = max(mine, other)
-        mine, other = both if near else mine, both if near else other
-        mine_open, other_open = rows[a + OPEN], rows[b + OPEN]
-        mine_now, other_now = mine_open if mine <= enough else ZERO, other_open if other <= enough else ZERO
-        mine_open, other_open = mine_open - mine_now, other_open - other_now
-        rows[a + OPEN], rows[b + OPEN], rows[a + LEFT] = mine_open, other_open, left
-        rows[a + NOW], rows[b + NOW] = mine_now, other_now
+        of_cart, of_pole, near = rows[a + WORST], rows[b + WORST], rows[i + NEAR] > ZERO
+        both = max(of_cart, of_pole)
+        of_cart, of_pole = both if near else of_cart, both if near else of_pole
+        cart_open, pole_open = rows[a + OPEN], rows[b + OPEN]
+        # Whatever is not a number goes no further, either.
+        cart_now, pole_now = cart_open if not of_cart > enough else ZERO, pole_open if not of_pole > enough else ZERO
+        cart_open, pole_open = cart_open - cart_now, pole_open - pole_now
+        rows[a + OPEN], rows[b + OPEN], rows[i + LEFT] = cart_open, pole_open, left
+        rows[a + NOW], rows[b + NOW] = cart_now, pole_now
         rows[a + WORST] = rows[b + WORST] = ZERO
-        newly += 1 if mine_now + other_now > ZERO else 0
-        going_on += 1 if mine_open + other_open > ZERO else 0
+        newly += 1 if cart_now + pole_now > ZERO else 0
+        going_on += 1 if cart_open + pole_open > ZERO else 0
     if newly > 0:
         for i in range(lanes):
             _keep(rows, i + CART)
@@ -319,8 +320,10 @@ def _iterate(lanes: Any, touching: Any, roots: Any, frictions: Any, rows: Any, e
     """Gives every row its impulse in turn, again and again, until no more than `enough` lanes go on.
 
     Args:
-        touching: how many lanes are to be looked at for contacts of the cart with the floor, of the pole with it, and a
-            first, second, third and fourth one between them.
+        lanes: how many are in use.
+        touching: how many of them are to be looked at for contacts of the cart with the floor, of the pole with it,
+            and a first, second, third and fourth one between them, [6].
+        roots, frictions: see `solve`.
         rows: see `envs.lanes_rows`.
     """
     carts, poles, between = touching[0], touching[1], touching[2:]
@@ -340,7 +343,7 @@ def _iterate(lanes: Any, touching: Any, roots: Any, frictions: Any, rows: Any, e
 
 @compiled
 def _take(lanes: Any, change: Any, body: Any, roots: Any) -> None:
-    """Gives a body its new velocities; `change` are those of its group."""
+    """Gives a body its new velocities; `change` [CHANGES * LANES] begins with its group's first lane."""
     for i in range(lanes):
         body[row.VX + i] += roots[0] * change[i]
         body[row.VY + i] += roots[0] * change[LANES + i]
@@ -357,11 +360,13 @@ def solve(lanes: Any, bodies: Any, manifolds: Any, near: Any, roots: Any, fricti
     """Gives the velocities of carts and poles what their contacts do to them in one step.
 
     Args:
-        lanes: how many are in use, a multiple of VECTOR, of BATCH groups.
-        bodies: carts and poles of these groups; their velocities are those after all forces but these.
-        manifolds: of carts on the floor, between carts and poles, and of poles on the floor.
+        lanes: how many are in use, a multiple of VECTOR, of up to BATCH groups, one after the other.
+        bodies: carts and poles of these groups, [groups * 2 * BODY_ROWS * WIDTH]; their velocities are those after all
+            forces but these.
+        manifolds: of carts on the floor, between carts and poles, and of poles on the floor,
+            [groups * 3 * MANIFOLD_ROWS * WIDTH].
         near: 1 in lanes where the bodies are solved for together, [lanes].
-        roots: of cart and pole, one by the roots of the mass (kg) and of the three moments of inertia (kg m2).
+        roots: of cart and pole, one by the roots of the mass (kg) and of the three moments of inertia (kg m2), [2][4].
         frictions: coefficients of cart and pole on the floor, and of pole on cart.
         scratch: [`lanes_rows.SIZE`] twice, and changes of velocity, [2 * CHANGES * LANES].
     """
@@ -373,13 +378,14 @@ def solve(lanes: Any, bodies: Any, manifolds: Any, near: Any, roots: Any, fricti
         these = order[first : min(first + STRIDE, lanes)]
         prepare(these, bodies, manifolds, near, roots, ITERATIONS, touching, rows)
         some = np.uintp(len(these))
+        # So few that the late ones of a whole batch find room; a single vector takes as long however few go on.
         _iterate(some, touching, roots, frictions, rows, len(these) // BATCH if lanes > VECTOR else 0)
-        release(these, rows, change)
+        write_changes(these, rows, change)
         waiting = set_aside(these, touching, rows, late, late_touching, late_rows, waiting)
     if waiting > NONE:
-        some = close(waiting, late_rows)
+        some = fill_up(waiting, late_rows)
         _iterate(some, late_touching, roots, frictions, late_rows, 0)
-        release(late[:waiting], late_rows, change)
+        write_changes(late[:waiting], late_rows, change)
     for first in range(NONE, lanes, STRIDE):
         some, group = min(STRIDE, lanes - first), first // STRIDE * GROUP_BODIES
         _take(some, change[first:], bodies[group:], roots[0])

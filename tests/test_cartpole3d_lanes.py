@@ -214,23 +214,28 @@ def test_lanes_are_worked_on_alike_whatever_is_beside_them():
     columns = (BATCH + 1) * WIDTH + 6
     forces = np.random.default_rng(0).uniform(-40, 40, (20, columns, 2))
 
-    def pushed(chosen: np.ndarray) -> tuple[lanes.LanesCartPole, np.ndarray]:
-        world, seen = lanes.LanesCartPole(len(chosen)), np.zeros((20, len(chosen), 2, 7), np.float32)
+    def pushed(chosen: np.ndarray, threads: int = 1) -> tuple[lanes.LanesCartPole, np.ndarray]:
+        world, seen = lanes.LanesCartPole(len(chosen), threads), np.zeros((20, len(chosen), 2, 7), np.float32)
         for force, poses in zip(forces, seen, strict=True):
             world.push(force[chosen], 15)
             world.write_poses(poses)
+        world.close()
         return world, seen
 
     world, seen = pushed(np.arange(columns))
     on_cart, on_ground = world.manifolds.reshape(-1, 3, MANIFOLD_ROWS, WIDTH)[:BATCH, 1:, 0].transpose(1, 0, 2)
     # All kinds in one batch: poles that stand, lean, lie on the ground and on the cart, and touch nothing.
     assert len({*zip(on_cart.ravel().tolist(), on_ground.ravel().tolist(), strict=True)}) > 8
-    for chosen in (
-        np.arange(columns)[::-1],
-        np.random.default_rng(1).permutation(columns)[: WIDTH + 3],
-        np.array([70]),
+    shuffled = np.random.default_rng(1).permutation(columns)
+    for chosen, threads in (
+        (np.arange(columns)[::-1], 1),
+        (shuffled, 3),  # in other batches
+        (shuffled[: BATCH * WIDTH + 1], 1),
+        (shuffled[: WIDTH + 3], 1),
+        (shuffled[: VECTOR + 1], 1),
+        (np.array([70]), 1),
     ):
-        np.testing.assert_array_equal(pushed(chosen)[1], seen[:, chosen])
+        np.testing.assert_array_equal(pushed(chosen, threads)[1], seen[:, chosen])
 
 
 @pytest.mark.parametrize(
