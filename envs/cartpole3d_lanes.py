@@ -198,14 +198,14 @@ def advance(bodies: Any, manifolds: Any, forces: Any, columns: int, first: int, 
     for i in range(STRIDE):
         ground[row.QW + i] = ground[row.R00 + i] = ground[row.R11 + i] = ground[row.R22 + i] = ONE
     no_force, near = _zeros(2 * WIDTH, kind), _zeros(BATCH * WIDTH, kind)
-    to_touch = (
+    touch_scratch = (
         _zeros(FACE_ROWS * WIDTH, kind),
         _zeros(AXIS_ROWS * WIDTH, kind),
         _zeros(PLACE_ROWS * WIDTH, kind),
         _zeros(row.FOUND_ROWS * WIDTH, kind),
         _zeros(WIDTH, kind),
     )
-    to_solve = _zeros(SIZE, kind), _zeros(SIZE, kind), _zeros(2 * int(CHANGES) * BATCH * WIDTH, kind)
+    solve_scratch = _zeros(SIZE, kind), _zeros(SIZE, kind), _zeros(2 * int(CHANGES) * BATCH * WIDTH, kind)
     for start in range(first, last, BATCH):
         stop = min(start + BATCH, last)
         in_use = min(columns, stop * WIDTH) - start * WIDTH
@@ -217,11 +217,11 @@ def advance(bodies: Any, manifolds: Any, forces: Any, columns: int, first: int, 
                 lanes, cart, pole = min(STRIDE, in_use - before), bodies[group, 0], bodies[group, 1]
                 _orient(lanes, cart)
                 _orient(lanes, pole)
-                _touch(lanes, cart, pole, manifolds[group], ground, to_touch)
+                _touch(lanes, cart, pole, manifolds[group], ground, touch_scratch)
                 find_near(lanes, cart, _HALF_CART, pole, _HALF_POLE, near[before:])
                 _accelerate(lanes, cart, _CART_INERTIA, _INVERSE_CART_INERTIA, _INVERSE_MASSES[0], forces[group])
                 _accelerate(lanes, pole, _POLE_INERTIA, _INVERSE_POLE_INERTIA, _INVERSE_MASSES[1], no_force)
-            solve(in_use, *batch, near, (_CART_ROOTS, _POLE_ROOTS), _FRICTIONS, to_solve)
+            solve(in_use, *batch, near, (_CART_ROOTS, _POLE_ROOTS), _FRICTIONS, solve_scratch)
             for group in range(start, stop):
                 lanes = min(STRIDE, in_use - np.uintp(group - start) * STRIDE)
                 _move(lanes, bodies[group, 0])

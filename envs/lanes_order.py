@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from envs import lanes as row
+from envs import lanes as row  # `row.X`: where a row begins in a group's array; `X`: where it does in the solver's
 from envs.compiled import compiled
 from envs.lanes import BATCH, ONE, SLOTS, STRIDE, VECTOR, WIDTH, ZERO
 from envs.lanes_rows import (
@@ -44,7 +44,6 @@ from envs.lanes_rows import (
     prepare_floor,
 )
 
-# `row.X` is where something begins in a group's array, `X` where it does in the solver's.
 LANES = np.uintp(BATCH * WIDTH)
 """Of a batch."""
 NONE, SINGLE = np.uintp(0), np.uintp(1)

@@ -94,6 +94,7 @@ def prepare_floor(lanes: Any, rows: Any, roots: Any) -> None:
 
 @inlined
 def _prepare_floor(rows: Any, of: Any, contact: Any, k: Any, roots: Any) -> None:
+    """The rows of contact `k` with the floor, from its place and gap."""
     at = of + contact
     here = k < rows[of + COUNT]
     x, y, z = rows[at + FLOOR_X] - rows[of + X], rows[at + FLOOR_Y] - rows[of + Y], rows[at + FLOOR_Z] - rows[of + Z]
@@ -145,7 +146,7 @@ def prepare_contacts(lanes: Any, rows: Any, roots: Any) -> None:
 
 @inlined
 def _prepare_contact(rows: Any, i: Any, contact: Any, k: Any, roots: Any) -> None:
-    """The normal, and two directions across it by whichever two of its components are safe to divide by."""
+    """The rows of contact `k`, from its place, normal and gap."""
     at, a, b = i + contact, i + CART, i + POLE
     here = k < rows[i + TOUCHING]
     nx, ny, nz = rows[at + NX], rows[at + NY], rows[at + NZ]
@@ -154,6 +155,7 @@ def _prepare_contact(rows: Any, i: Any, contact: Any, k: Any, roots: Any) -> Non
     wanted = -gap * (RATE if gap > ZERO else RATE * PUSH_APART)
     on_a = rows[at + PX] - rows[a + X], rows[at + PY] - rows[a + Y], rows[at + PZ] - rows[a + Z]
     on_b = rows[at + SX] - rows[b + X], rows[at + SY] - rows[b + Y], rows[at + SZ] - rows[b + Z]
+    # Two directions across the normal, by whichever two of its components are safe to divide by.
     steep = abs(nz) > _STEEP
     square = ny * ny + nz * nz if steep else nx * nx + ny * ny
     scale = ONE / math.sqrt(square if square > ZERO else ONE)
