@@ -238,6 +238,17 @@ def test_lanes_are_worked_on_alike_whatever_is_beside_them():
         np.testing.assert_array_equal(pushed(chosen, threads)[1], seen[:, chosen])
 
 
+def test_a_lane_that_is_no_longer_a_number_hinders_no_other():
+    broken, whole = (lanes.LanesCartPole(WIDTH + 6) for _ in range(2))
+    broken.bodies.reshape(-1, 2, BODY_ROWS, WIDTH)[0, 1, 7, 3] = np.nan  # the velocity of a pole
+    seen = np.zeros((2, WIDTH + 6, 2, 7), np.float32)
+    for world, poses in zip((broken, whole), seen, strict=True):
+        world.push((5.0, 0.0), 10)
+        world.write_poses(poses)
+    assert np.isnan(seen[0, 3]).any()
+    np.testing.assert_array_equal(np.delete(seen[0], 3, 0), np.delete(seen[1], 3, 0))
+
+
 @pytest.mark.parametrize(
     ("env_id", "keywords"),
     [
