@@ -23,15 +23,15 @@ VECTOR = np.uintp(16)
 reckoned one by one, where roots that are only nearly right may differ in the last bit."""
 
 
-def _rows(first: int, count: int) -> list[np.uintp]:
+def row_starts(first: int, count: int) -> list[np.uintp]:
     """Where `count` rows begin, counted from row `first`."""
     return [np.uintp((first + number) * WIDTH) for number in range(count)]
 
 
 # A body: position (m), orientation (quaternion), velocity (m/s) and angular velocity (rad/s), in the world's frame ...
-X, Y, Z, QX, QY, QZ, QW, VX, VY, VZ, WX, WY, WZ = _rows(0, 13)
+X, Y, Z, QX, QY, QZ, QW, VX, VY, VZ, WX, WY, WZ = row_starts(0, 13)
 # ... and what follows from its orientation: the rotation matrix.
-R00, R01, R02, R10, R11, R12, R20, R21, R22 = _rows(13, 9)
+R00, R01, R02, R10, R11, R12, R20, R21, R22 = row_starts(13, 9)
 BODY_ROWS = 22
 
 SLOTS = np.uintp(4)
@@ -40,7 +40,7 @@ COUNT = np.uintp(0)
 """Row of a manifold that tells how many they have; its slots follow."""
 # A slot: the contact point in A's and in B's frame as it was found, where these two are in the world now, the normal
 # from B to A, and the distance along it (m): negative when the bodies overlap.
-AX, AY, AZ, BX, BY, BZ, PX, PY, PZ, SX, SY, SZ, NX, NY, NZ, GAP = _rows(1, 16)
+AX, AY, AZ, BX, BY, BZ, PX, PY, PZ, SX, SY, SZ, NX, NY, NZ, GAP = row_starts(1, 16)
 SLOT_ROWS = 16
 SLOT = np.uintp(SLOT_ROWS * WIDTH)
 """From a slot to the next."""
@@ -48,8 +48,8 @@ MANIFOLD_ROWS = 1 + 4 * SLOT_ROWS
 
 # What is found in one step: a normal from B to A, and four points: 1 where it is one, its place on B, and how deep the
 # bodies overlap there (m).
-TOWARDS_X, TOWARDS_Y, TOWARDS_Z = _rows(0, 3)
-FOUND, FX, FY, FZ, DEPTH = _rows(3, 5)
+TOWARDS_X, TOWARDS_Y, TOWARDS_Z = row_starts(0, 3)
+FOUND, FX, FY, FZ, DEPTH = row_starts(3, 5)
 POINT = np.uintp(5 * WIDTH)
 """From a point to the next."""
 FOUND_ROWS = 3 + 4 * 5

@@ -32,7 +32,6 @@ from envs.lanes_rows import (
     NEAR,
     OF_BOTH,
     OPEN,
-    PITCH,
     POLE,
     PROGRESS,
     PX,
@@ -83,7 +82,7 @@ def _gather(lanes: Any, where: Any, source: Any, first: Any, count: Any, rows: A
     """Copies `count` rows of lanes that are `where`."""
     for line in range(np.uintp(count)):
         for i in range(lanes):
-            rows[at + line * PITCH + i] = source[first + line * STRIDE + where[i]]
+            rows[at + line * STRIDE + i] = source[first + line * STRIDE + where[i]]
 
 
 @compiled
@@ -145,7 +144,7 @@ def prepare(
     prepare_contacts(touching[2:], rows, roots)
     for line in range(PROGRESS):
         for i in range(lanes):
-            cart[line * PITCH + i] = pole[line * PITCH + i] = ZERO
+            cart[line * STRIDE + i] = pole[line * STRIDE + i] = ZERO
     for i in range(lanes):
         cart[OPEN + i] = pole[OPEN + i] = ONE
         rows[LEFT + i] = iterations
@@ -156,7 +155,7 @@ def write_changes(order: Any, rows: Any, change: Any) -> None:
     """Writes what the velocities of lanes `order` have changed by; those set aside are written again at their end."""
     lanes = np.uintp(len(order))
     for line in range(CHANGES):
-        at = END + line * PITCH
+        at = END + line * STRIDE
         for i in range(lanes):
             change[line * LANES + order[i]] = rows[CART + at + i]
             change[(CHANGES + line) * LANES + order[i]] = rows[POLE + at + i]
@@ -197,14 +196,14 @@ def _look_at(touching: Any, kind: Any, rows: Any, lane: Any, at: Any, count: Any
         touching[kind] = last
         for line in range(count):
             for i in range(first, last):
-                rows[at + line * PITCH + i] = ZERO
+                rows[at + line * STRIDE + i] = ZERO
 
 
 @compiled
 def _copy(rows: Any, lane: Any, at: Any, count: Any, others: Any, to: Any) -> None:
     """Copies `count` rows of one lane."""
     for line in range(count):
-        others[at + line * PITCH + to] = rows[at + line * PITCH + lane]
+        others[at + line * STRIDE + to] = rows[at + line * STRIDE + lane]
 
 
 @compiled

@@ -17,11 +17,7 @@ from typing import Any
 import numpy as np
 
 from envs.compiled import compiled, inlined
-from envs.lanes import ONE, VECTOR, WIDTH, ZERO
-
-PITCH = np.uintp(WIDTH + int(VECTOR))
-"""From a row to the next. First lanes are worked on most: were it a power of two, all their numbers would compete for
-the same few lines of the cache."""
+from envs.lanes import ONE, STRIDE, WIDTH, ZERO, row_starts
 
 SLOP = np.float32(1e-5)
 """Overlap (m) that is not pushed apart."""
@@ -31,54 +27,48 @@ RATE = np.float32(240)
 """Steps a second."""
 _STEEP = np.float32(math.sqrt(0.5))
 
-
-def _rows(first: int, count: int) -> list[np.uintp]:
-    """Where `count` rows begin, counted from row `first`."""
-    return [np.uintp(first + number) * PITCH for number in range(count)]
-
-
 # Of either body: changes of its velocity, linear and angular, mass-weighted; the square of the largest change in this
 # iteration, at contacts with the other the cart's alone; 1 where the body has not converged yet, and where it does so
 # now; and its changes of velocity when it has converged.
-VX, VY, VZ, WX, WY, WZ, WORST, OPEN, NOW, END = _rows(0, 10)
+VX, VY, VZ, WX, WY, WZ, WORST, OPEN, NOW, END = row_starts(0, 10)
 CHANGES = np.uintp(6)
 """Components of a velocity."""
 PROGRESS = np.uintp(15)
 """All these rows, which go on from iteration to iteration."""
 # Its place, velocities and rotation matrix as they were, and how many contacts it has with the floor.
-X, Y, Z, VX_BEFORE, VY_BEFORE, VZ_BEFORE, WX_BEFORE, WY_BEFORE, WZ_BEFORE = _rows(15, 9)
-R00, R01, R02, R10, R11, R12, R20, R21, R22, COUNT = _rows(24, 10)
+X, Y, Z, VX_BEFORE, VY_BEFORE, VZ_BEFORE, WX_BEFORE, WY_BEFORE, WZ_BEFORE = row_starts(15, 9)
+R00, R01, R02, R10, R11, R12, R20, R21, R22, COUNT = row_starts(24, 10)
 _BEFORE_FLOOR = 34
 # A contact with the floor has three rows: up, along -y, along -x. One is made of the impulse wanted at first, and so
 # far; its length before it was scaled; and what a unit of its impulse moves the body by, and turns it by.
-WANT, IMPULSE, ROOT, SCALE, TX, TY, TZ = _rows(0, 7)
-LINE = np.uintp(7) * PITCH
+WANT, IMPULSE, ROOT, SCALE, TX, TY, TZ = row_starts(0, 7)
+LINE = np.uintp(7) * STRIDE
 """From one of them to the next."""
 FLOOR_ROWS = 3 * 7
-FLOOR = tuple(_rows(_BEFORE_FLOOR, 4 * FLOOR_ROWS)[::FLOOR_ROWS])
+FLOOR = tuple(row_starts(_BEFORE_FLOOR, 4 * FLOOR_ROWS)[::FLOOR_ROWS])
 FIRST_FLOOR, SECOND_FLOOR, THIRD_FLOOR, FOURTH_FLOOR = FLOOR
 # Before it is prepared, its place and the gap there.
-FLOOR_X, FLOOR_Y, FLOOR_Z, FLOOR_GAP = _rows(0, 4)
+FLOOR_X, FLOOR_Y, FLOOR_Z, FLOOR_GAP = row_starts(0, 4)
 _BODY_ROWS = _BEFORE_FLOOR + 4 * FLOOR_ROWS
-CART, POLE = _rows(0, 2 * _BODY_ROWS)[::_BODY_ROWS]
+CART, POLE = row_starts(0, 2 * _BODY_ROWS)[::_BODY_ROWS]
 
 # Of both: 1 where they converge only together, the iterations left, and how many contacts they have with each other.
-NEAR, LEFT, TOUCHING = _rows(2 * _BODY_ROWS, 3)
+NEAR, LEFT, TOUCHING = row_starts(2 * _BODY_ROWS, 3)
 OF_BOTH = np.uintp(2)
 """Of these, what goes on."""
 _BEFORE_CONTACTS = 2 * _BODY_ROWS + 3
 # Such a contact has three rows, too: each with its direction, and how it turns both.
-DX, DY, DZ, TAX, TAY, TAZ, TBX, TBY, TBZ = _rows(4, 9)
-ROW = np.uintp(13) * PITCH
+DX, DY, DZ, TAX, TAY, TAZ, TBX, TBY, TBZ = row_starts(4, 9)
+ROW = np.uintp(13) * STRIDE
 """From one of them to the next."""
 CONTACT_ROWS = 3 * 13
-CONTACTS = tuple(_rows(_BEFORE_CONTACTS, 4 * CONTACT_ROWS)[::CONTACT_ROWS])
+CONTACTS = tuple(row_starts(_BEFORE_CONTACTS, 4 * CONTACT_ROWS)[::CONTACT_ROWS])
 FIRST, SECOND, THIRD, FOURTH = CONTACTS
 # Before it is prepared, its place on A and on B, the normal, and the gap there.
-PX, PY, PZ, SX, SY, SZ, NX, NY, NZ, GAP = _rows(0, 10)
+PX, PY, PZ, SX, SY, SZ, NX, NY, NZ, GAP = row_starts(0, 10)
 GIVEN = 10
 """These rows."""
-SIZE = (_BEFORE_CONTACTS + 4 * CONTACT_ROWS) * int(PITCH)
+SIZE = (_BEFORE_CONTACTS + 4 * CONTACT_ROWS) * WIDTH
 """Numbers in all."""
 
 
