@@ -325,6 +325,8 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         if self._local is not None:
             self._local.close()
         for worker in self._workers:
+            worker.ask_to_close()
+        for worker in self._workers:
             worker.close()
 
     def _call(self, method: str, *arguments: Any) -> dict[int, Any]:
@@ -400,9 +402,12 @@ class _Worker:
         summary, details = failure
         raise WorkerError(f"an environment failed in a worker process: {summary}\n{details.rstrip()}")
 
-    def close(self) -> None:
+    def ask_to_close(self) -> None:
         with contextlib.suppress(OSError):  # it may be gone already
             self.connection.send(("close",))
+
+    def close(self) -> None:
+        """Waits for it to end, which it has been asked to."""
         self.process.join(timeout=5)
         if self.process.is_alive():
             self.process.kill()
