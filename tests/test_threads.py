@@ -67,6 +67,21 @@ def test_nothing_is_tried_where_learning_is_not_what_takes_the_time():
     assert machine.threads == 1
 
 
+def test_what_has_begun_to_be_tried_is_brought_to_an_end():
+    machine = Machine({1: 6e-4, 2: 1e-3})
+    machine.steps(1)
+    machine.steps(2 * TRIES, share=0.4)  # with two threads learning takes less of a step, which takes longer
+    assert machine.threads == 1
+
+
+def test_several_threads_are_doubted_again_though_with_them_learning_takes_less_than_half():
+    machine = Machine({1: 1e-3, 2: 6e-4})
+    machine.steps(2 * TRIES)
+    machine.seconds = {1: 1e-3, 2: 5e-2}
+    machine.steps(round(HOLD / 5e-2) + 2 * TRIES + 1, share=0.4)
+    assert machine.threads == 1
+
+
 SEEDS = 3
 OFTEN = {"learning_starts": 64, "batch_size": 64, "memory_size": 2000, "steps_per_update": 1, "hidden": (256, 256)}
 
