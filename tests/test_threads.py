@@ -67,10 +67,19 @@ def test_nothing_is_tried_where_learning_is_not_what_takes_the_time():
     assert machine.threads == 1
 
 
-def test_what_has_begun_to_be_tried_is_brought_to_an_end():
+def test_steps_with_little_to_learn_say_nothing():
+    machine = Machine({1: 1e-4, 2: 1e-4})  # what a step takes before learning begins
+    machine.steps(2)
+    machine.steps(100, share=0.2)
+    machine.seconds = {1: 1e-3, 2: 6e-4}
+    machine.steps(2 * TRIES)
+    assert machine.threads == 2
+
+
+def test_several_threads_are_compared_though_with_them_learning_takes_less_than_half():
     machine = Machine({1: 6e-4, 2: 1e-3})
     machine.steps(1)
-    machine.steps(2 * TRIES, share=0.4)  # with two threads learning takes less of a step, which takes longer
+    machine.steps(2 * TRIES, share=0.4)
     assert machine.threads == 1
 
 

@@ -44,12 +44,10 @@ class ThreadChoice:
 
     def step(self, whole: float, learning: float) -> None:
         """Takes in what a step of the loop took, and the part of it that went into learning (s)."""
-        if len(self._numbers) == 1:
+        # What is half of a step with one thread is at least this share of it with several.
+        little = learning < whole / (self.now + 1)
+        if len(self._numbers) == 1 or little or self._clock() < self._until:
             return
-        if not any(self._tried.values()):  # what has begun is brought to an end
-            little = self.now == self._numbers[0] and learning < whole / 2
-            if little or self._clock() < self._until:
-                return
         self._tried[self.now].append(whole)
         if min(map(len, self._tried.values())) < TRIES:
             self._change(self._numbers[(self._numbers.index(self.now) + 1) % len(self._numbers)])
