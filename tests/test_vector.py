@@ -112,6 +112,13 @@ def test_episodes_that_begin_ahead_are_those_that_are_asked_for(workers: int, ke
     assert_same(*played)
 
 
+def test_workers_end_by_themselves_when_they_are_told_to():
+    venv: Any = make_vector("CartPole-v1", 4, workers=2)
+    processes = [worker.process for worker in venv._workers]
+    venv.close()
+    assert [process.exitcode for process in processes] == [0, 0]  # those that had to be killed have another
+
+
 def test_restored_columns_forget_what_they_began_ahead():
     venv: Any = make_vector("CartPole-v1", 1, workers=0)
     first, _ = venv.reset(seed=[0])

@@ -36,7 +36,10 @@ def _training(agent: str, algorithm: str, env: str, world: str, *, target: float
     recipe = Recipe(env=env, env_args={"world": world, **LONE})
     return Case(
         name=f"{agent}-{world}",
-        about=f"{algorithm} training, {recipe.seeds} seeds x {recipe.steps:,} steps, {world} world, no opening push",
+        about=(
+            f"{algorithm} training, {recipe.seeds} seeds x {recipe.steps:,} steps in {recipe.envs} envs, "
+            f"{world} world, no opening push"
+        ),
         unit=SECONDS,
         ours=our_training(agent, recipe),
         peer=sb3_training(algorithm, recipe),

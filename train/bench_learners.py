@@ -42,8 +42,7 @@ class Recipe:
     batch_size: int = 64
     memory_size: int = 200_000
     envs: int = 16
-    """Environments per seed of ours. With twice the eight of `cartbot train`, which suit agents that learn from whole
-    episodes too, a replay memory is learnt from as well, and acting costs half; the other library has one."""
+    """Environments per seed of ours; the other library has one."""
 
 
 def our_training(agent: str, recipe: Recipe) -> Make:
